@@ -1,0 +1,177 @@
+"""Validation of what `fit` and `adapt` are given."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import is_regressor
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from sklmeta._draw import IntArray
+from sklmeta.tasks import TaskCollection, check_task, stack_tasks
+
+
+class FitData(NamedTuple):
+    """A validated table of tasks."""
+
+    X: NDArray  # shape: (n_samples, *input), float64 or float32
+    y: NDArray  # shape: (n_samples,); class index, or target
+    codes: IntArray  # shape: (n_samples,)
+    labels: NDArray  # shape: (n_tasks,)
+    classes: NDArray | None  # sorted classes; None for regression
+    kind: str  # "regression", "shared" or "own"
+    is_support: NDArray[np.bool_] | None
+
+    @property
+    def one_table(self) -> bool:
+        return len(self.labels) == 1
+
+    @property
+    def n_shared_classes(self) -> int:
+        if self.classes is None or self.kind == "own":
+            return 0
+        return len(self.classes)
+
+
+def unpack_collection(X: Any, y: Any, task: Any) -> tuple[Any, Any, Any, Any]:
+    """Turn a collection, in any of its forms, into the flat form."""
+    if isinstance(X, TaskCollection):
+        if y is not None or task is not None:
+            raise ValueError(
+                "A TaskCollection brings its own y and task; pass it alone."
+            )
+        return (*X.to_arrays(), X.is_support)
+    pairs = (
+        y is None
+        and isinstance(X, Sequence)
+        and len(X) > 0
+        and all(isinstance(item, tuple | list) and len(item) == 2 for item in X)
+        and np.ndim(X[0][0]) >= 2
+    )
+    if pairs:
+        return (*stack_tasks(X), None)
+    return X, y, task, None
+
+
+def check_rows(estimator: Any, X: Any, y: Any = "no_validation", **options: Any) -> Any:
+    """Validate X (and y) as scikit-learn does; text columns get a hint."""
+    if not isinstance(y, str) and is_regressor(estimator):
+        options["y_numeric"] = True
+    try:
+        return validate_data(
+            estimator,
+            X,
+            y,
+            dtype=(np.float64, np.float32),
+            allow_nd=True,
+            **options,
+        )
+    except ValueError as error:
+        if "could not convert string to float" not in str(error):
+            raise
+        raise ValueError(
+            f"X has a column of text ({error}). Encode it first, for example with a "
+            "ColumnTransformer of a OneHotEncoder in a Pipeline in front."
+        ) from error
+
+
+def check_fit_data(estimator: Any, X: Any, y: Any, task: Any) -> FitData:
+    """Validate the arguments of `fit` and decide what the classes are.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument that is wrong and what to do.
+    """
+    X, y, task, is_support = unpack_collection(X, y, task)
+    X, y = check_rows(estimator, X, y, ensure_min_samples=2)
+    if task is None:
+        codes, labels = np.zeros(len(X), dtype=np.intp), np.zeros(1, dtype=np.intp)
+    else:
+        codes, labels = check_task(task, len(X))
+    if is_regressor(estimator):
+        y = y.astype(np.float64, copy=False)
+        return FitData(X, y, codes, labels, None, "regression", is_support)
+    check_classification_targets(y)
+    classes, indices = np.unique(y, return_inverse=True)
+    kind = "shared" if classes_are_shared(estimator) else "own"
+    data = FitData(X, indices, codes, labels, classes, kind, is_support)
+    _check_classes(estimator, data)
+    return data
+
+
+def classes_are_shared(estimator: Any) -> bool:
+    """Whether all tasks speak of the same classes; never guessed from the labels."""
+    shared = estimator.shared_classes
+    if shared and estimator.n_way is not None:
+        raise ValueError(
+            f"n_way={estimator.n_way} draws classes of a task's own, which "
+            "shared_classes=True excludes; set one of the two to None."
+        )
+    return estimator.n_way is None if shared is None else bool(shared)
+
+
+def _check_classes(estimator: Any, data: FitData) -> None:
+    assert data.classes is not None
+    n_classes = len(data.classes)
+    cells = np.unique(data.codes * n_classes + data.y)
+    if data.kind == "shared":
+        if not data.one_table and len(cells) == n_classes > 1:
+            raise ValueError(
+                "No class appears in two tasks, so the classes cannot be shared. Set "
+                "shared_classes=False (or n_way) if classes are a task's own."
+            )
+        return
+    most = int(np.bincount(cells // n_classes).max())
+    n_way = estimator.n_way
+    if n_way is not None and n_way > most:
+        raise ValueError(
+            f"n_way={n_way} is larger than the number of classes there are: the "
+            f"richest task has {most}. Lower n_way."
+        )
+    if most < 2:
+        raise ValueError(
+            "Every task has a single class, from which nothing about telling classes "
+            "apart can be learned. Set shared_classes=True if classes are shared."
+        )
+
+
+class SupportClasses(NamedTuple):
+    """Classes of each adapted task, in compressed rows."""
+
+    classes: NDArray  # union over the tasks, sorted
+    members: IntArray  # index into `classes` of every (task, class) pair
+    first: IntArray  # shape: (n_tasks,); where a task's pairs begin
+    ways: IntArray  # shape: (n_tasks,)
+
+
+def own_classes(
+    y: NDArray, codes: IntArray, n_tasks: int
+) -> tuple[IntArray, SupportClasses]:
+    """Number the classes of each task from 0, all tasks at once."""
+    classes, indices = np.unique(y, return_inverse=True)
+    pairs, inverse = np.unique(codes * len(classes) + indices, return_inverse=True)
+    ways = np.bincount(pairs // len(classes), minlength=n_tasks)
+    first = np.cumsum(ways) - ways
+    members = SupportClasses(classes, pairs % len(classes), first, ways)
+    return inverse - first[codes], members
+
+
+def shared_class_indices(y: NDArray, classes: NDArray) -> IntArray:
+    """Index of every label, all of which `fit` must have seen."""
+    seen = np.isin(y, classes)
+    if not seen.all():
+        unseen = np.unique(y[~seen])[:5].tolist()
+        raise ValueError(
+            f"y has labels that fit has not seen: {unseen}. The classes are shared by "
+            "all tasks (shared_classes=True, which n_way=None implies); to adapt to "
+            "new classes, fit with shared_classes=False or with n_way."
+        )
+    return np.searchsorted(classes, y)

@@ -1,0 +1,101 @@
+"""The parameters that all meta-learners share: constraints, and nested names."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+from sklearn.base import BaseEstimator
+from torch import nn
+
+from sklmeta._compat import Interval, StrOptions
+from sklmeta.encoders import ACTIVATIONS
+
+_NESTED = ("module", "optimizer")
+
+
+COMMON_CONSTRAINTS: dict[str, Any] = {
+    "module": [None, nn.Module, type],
+    "module_params": [dict, None],
+    "hidden_layer_sizes": ["array-like"],
+    "activation": [StrOptions(set(ACTIVATIONS))],
+    "n_shots": [Interval(numbers.Integral, 1, None, closed="left"), tuple, list],
+    "n_query": [Interval(numbers.Integral, 1, None, closed="left")],
+    "support": [StrOptions({"random", "first"}), "cv_object"],
+    "meta_batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
+    "max_iter": [Interval(numbers.Integral, 0, None, closed="left")],
+    "lr": [Interval(numbers.Real, 0, None, closed="neither")],
+    "lr_schedule": [StrOptions({"constant", "cosine"})],
+    "optimizer": [str, type],
+    "optimizer_params": [dict, None],
+    "max_grad_norm": [Interval(numbers.Real, 0, None, closed="neither"), None],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(numbers.Real, 0, 1, closed="neither")],
+    "n_iter_no_change": [Interval(numbers.Integral, 1, None, closed="left")],
+    "callbacks": ["array-like", None],
+    "standardize": ["boolean"],
+    "transductive": ["boolean"],
+    "device": [str],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+    "warm_start": ["boolean"],
+}
+
+CLASS_CONSTRAINTS: dict[str, Any] = {
+    **COMMON_CONSTRAINTS,
+    "n_way": [Interval(numbers.Integral, 2, None, closed="left"), None],
+    "shared_classes": ["boolean", None],
+}
+
+
+class ParametersMixin(BaseEstimator):
+    """Validates the shared parameters; spells entries of dicts as skorch does."""
+
+    _parameter_constraints: dict = COMMON_CONSTRAINTS
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Get the parameters; entries of the parameter dicts as ``module__name``.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to show the entries of `module_params` and `optimizer_params`.
+
+        Returns
+        -------
+        dict
+        """
+        params = super().get_params(deep=deep)
+        if deep:
+            for name in _NESTED:
+                entries = params.get(f"{name}_params")
+                if isinstance(entries, dict):
+                    params.update({f"{name}__{k}": v for k, v in entries.items()})
+        return params
+
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters; ``module__name=value`` sets one entry of `module_params`.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters of the estimator.
+
+        Returns
+        -------
+        self
+        """
+        nested = {
+            key: params.pop(key)
+            for key in list(params)
+            if key.partition("__")[0] in _NESTED and "__" in key
+        }
+        super().set_params(**params)
+        for key, value in nested.items():
+            name, _, entry = key.partition("__")
+            entries = getattr(self, f"{name}_params") or {}
+            setattr(self, f"{name}_params", {**entries, entry: value})
+        return self

@@ -1,0 +1,244 @@
+"""What a user would do without meta-learning, under the same interface."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+from sklearn.base import clone, is_classifier
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.utils import _safe_indexing
+
+from sklmeta._baseline import (
+    BaselineEstimator,
+    Codes,
+    Predictors,
+    group_means,
+    predictors,
+)
+from sklmeta._compat import HasMethods, StrOptions
+from sklmeta.tasks import group_rows, stack_tasks
+
+
+class PerTask(BaselineEstimator):
+    """Each task's own model: what a user does who ignores all other tasks.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any scikit-learn classifier or regressor. `adapt` fits a clone to each task.
+
+    shared_classes : bool, default=True
+        Whether all tasks speak of the same classes. Ignored for a regressor.
+
+    Attributes
+    ----------
+    tasks_ : ndarray of shape (n_tasks,)
+        Labels of the tasks that `fit` saw.
+
+    classes_ : ndarray of shape (n_classes,)
+        Classes that `fit` saw; with classes of a task's own, those of the tasks adapted
+        to. Only for a classifier.
+
+    shared_classes_ : bool
+        What was used. Only for a classifier.
+
+    n_features_in_ : int
+
+    See Also
+    --------
+    Pooled : One model for all tasks.
+
+    Notes
+    -----
+    A task of which nothing is known gets the mean of the training targets, or the
+    frequencies of the training classes: `fit` learns nothing else from several tasks.
+    With classes of a task's own `predict` needs `adapt` first. After ``fit(X, y)``,
+    without tasks, it is `estimator` fitted to that table. A support of one class gives
+    a model that always predicts it.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklmeta import PerTask
+    >>> model = PerTask(Ridge(alpha=1e-9))
+    >>> X, y, task = [[0.0], [1.0], [0.0], [1.0]], [0.0, 1, 0, 3], ["a", "a", "b", "b"]
+    >>> model.fit(X, y, task=task).predict([[2.0]])
+    array([1.])
+    >>> model.adapt([[0.0], [1.0]], [5.0, 7.0]).predict([[2.0]]).round(3)
+    array([9.])
+    """
+
+    _parameter_constraints = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "shared_classes": ["boolean"],
+    }
+
+    def __init__(self, estimator: Any, *, shared_classes: bool = True):
+        self.estimator = estimator
+        self.shared_classes = shared_classes
+
+    def _learn(self, X: Any, y: NDArray[Any], codes: Codes) -> Predictors | None:
+        if len(self.tasks_) == 1:
+            return predictors([self._fit_one(X, y)])
+        if not is_classifier(self):
+            return predictors([DummyRegressor().fit(np.zeros((len(y), 1)), y)])
+        if self.shared_classes_:
+            return predictors([DummyClassifier().fit(np.zeros((len(y), 1)), y)])
+        return None
+
+    def _specialise(
+        self, X: Any, y: NDArray[Any], codes: Codes, n_tasks: int
+    ) -> Predictors:
+        order, offsets = group_rows(codes, n_tasks)
+        parts = np.split(order, offsets[1:-1])
+        return predictors([self._fit_one(_safe_indexing(X, i), y[i]) for i in parts])
+
+    def _fit_one(self, X: Any, y: NDArray[Any]) -> Any:
+        if is_classifier(self) and len(np.unique(y)) == 1:
+            return DummyClassifier().fit(np.zeros((len(y), 1)), y)
+        return clone(self.estimator).fit(X, y)
+
+
+class Pooled(BaselineEstimator):
+    """One model for all tasks, with a simple use of a new task's rows on request.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any scikit-learn classifier or regressor; a clone is fitted to the rows of all
+        tasks.
+
+    support : {"ignore", "append", "offset"}, default="ignore"
+        What `adapt` does with a new task's rows. "append" fits the model anew to the
+        training rows and these, once per task, which is costly for many tasks and
+        keeps the training rows on the estimator. "offset" keeps the model. For a
+        regressor it adds the mean residual of the support to all predictions. For a
+        classifier it multiplies the probability of class c by
+        ``(n_c + p_c) / ((k + 1) p_c)`` and normalises, where n_c of the k support rows
+        are of class c and p_c is the mean probability that the model gives them: a step
+        towards the task's class frequencies, with the model's worth one row.
+
+    center : bool, default=False
+        Whether to subtract each task's own mean from its X and, for a regressor, from
+        its y: the mean of the support rows for a new task; for a task of which nothing
+        is known, the average of the training tasks' means.
+
+    Attributes
+    ----------
+    tasks_ : ndarray of shape (n_tasks,)
+        Labels of the tasks that `fit` saw.
+
+    classes_ : ndarray of shape (n_classes,)
+        Classes that `fit` saw. Only for a classifier.
+
+    shared_classes_ : bool
+        True: one model for all tasks has the same classes for all. Only for a
+        classifier.
+
+    n_features_in_ : int
+
+    See Also
+    --------
+    PerTask : Each task's own model.
+
+    References
+    ----------
+    Saerens, Latinne and Decaestecker, "Adjusting the Outputs of a Classifier to New a
+    Priori Probabilities", Neural Computation 2002.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklmeta import Pooled
+    >>> model = Pooled(Ridge(alpha=1e-9), support="offset")
+    >>> X, y, task = [[0.0], [1.0], [0.0], [1.0]], [0.0, 2, 2, 4], ["a", "a", "b", "b"]
+    >>> model.fit(X, y, task=task).predict([[2.0]]).round(3)
+    array([5.])
+    >>> model.adapt([[0.0]], [7.0]).predict([[2.0]]).round(3)
+    array([11.])
+    """
+
+    _parameter_constraints = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "support": [StrOptions({"ignore", "append", "offset"})],
+        "center": ["boolean"],
+    }
+
+    def __init__(
+        self, estimator: Any, *, support: str = "ignore", center: bool = False
+    ):
+        self.estimator = estimator
+        self.support = support
+        self.center = center
+
+    def _learn(self, X: Any, y: NDArray[Any], codes: Codes) -> Predictors:
+        if (
+            self.support == "offset"
+            and is_classifier(self)
+            and not hasattr(self.estimator, "predict_proba")
+        ):
+            raise ValueError(
+                'support="offset" shifts the class probabilities, which '
+                f"{type(self.estimator).__name__} does not predict. Use "
+                'support="append", or wrap it in CalibratedClassifierCV.'
+            )
+        X, y, x_mean, y_mean = self._centre(X, y, codes, len(self.tasks_))
+        self._train = (X, y) if self.support == "append" else None
+        model = clone(self.estimator).fit(X, y)
+        if x_mean is not None:
+            x_mean = x_mean.mean(axis=0, keepdims=True)
+        if y_mean is not None:
+            y_mean = y_mean.mean(axis=0, keepdims=True)
+        return predictors([model], x_mean=x_mean, y_shift=y_mean)
+
+    def _specialise(
+        self, X: Any, y: NDArray[Any], codes: Codes, n_tasks: int
+    ) -> Predictors:
+        X, y, x_mean, y_shift = self._centre(X, y, codes, n_tasks)
+        models = self._as_fitted["models"]  # type: ignore[index]
+        odds = None
+        if self.support == "append":
+            order, offsets = group_rows(codes, n_tasks)
+            parts = np.split(order, offsets[1:-1])
+            models = [self._refit(_safe_indexing(X, i), y[i]) for i in parts]
+        elif self.support == "offset" and is_classifier(self):
+            odds = self._odds(models[0], X, y, codes, n_tasks)
+        elif self.support == "offset":
+            residual = group_means(y - models[0].predict(X), codes, n_tasks)
+            y_shift = residual if y_shift is None else y_shift + residual
+        return predictors(models, x_mean=x_mean, y_shift=y_shift, odds=odds)
+
+    def _centre(
+        self, X: Any, y: NDArray[Any], codes: Codes, n_tasks: int
+    ) -> tuple[Any, NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]:
+        if not self.center:
+            return X, y, None, None
+        x_mean = group_means(X, codes, n_tasks)
+        X = X - x_mean[codes].astype(X.dtype)
+        if is_classifier(self):
+            return X, y, x_mean, None
+        y_mean = group_means(y, codes, n_tasks)
+        return X, y - y_mean[codes], x_mean, y_mean
+
+    def _refit(self, X: Any, y: NDArray[Any]) -> Any:
+        X_train, y_train = self._train  # type: ignore[misc]
+        if scipy.sparse.issparse(X):
+            X = scipy.sparse.vstack([X_train, X])
+            return clone(self.estimator).fit(X, np.concatenate([y_train, y]))
+        X, y, _ = stack_tasks([(X_train, y_train), (X, y)])
+        return clone(self.estimator).fit(X, y)
+
+    def _odds(
+        self, model: Any, X: Any, y: NDArray[Any], codes: Codes, n_tasks: int
+    ) -> NDArray[np.float64]:  # shape: (n_tasks, n_classes)
+        expected = group_means(model.predict_proba(X), codes, n_tasks)
+        observed = group_means(y[:, None] == self.classes_, codes, n_tasks)
+        k = np.bincount(codes, minlength=n_tasks)[:, None]
+        expected = np.maximum(expected, np.finfo(np.float64).eps)
+        return (k * observed / expected + 1) / (k + 1)

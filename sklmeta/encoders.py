@@ -1,0 +1,187 @@
+"""Encoders: the torch modules that turn a row into features."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "elu": nn.ELU,
+    "identity": nn.Identity,
+}
+
+
+class MLP(nn.Sequential):
+    """Multi-layer perceptron: Linear and activation, once per hidden layer.
+
+    It has no normalisation layer, so that no row influences another.
+
+    Parameters
+    ----------
+    n_features_in : int
+        Number of features of a row.
+
+    hidden_layer_sizes : sequence of int, default=(64, 64)
+        Width of each layer; the last is the number of features it returns.
+
+    activation : {"relu", "tanh", "gelu", "silu", "elu", "identity"}, default="relu"
+        Activation after every layer.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklmeta.encoders import MLP
+    >>> MLP(3, hidden_layer_sizes=(16, 8))(torch.zeros(5, 3)).shape
+    torch.Size([5, 8])
+    """
+
+    def __init__(
+        self,
+        n_features_in: int,
+        hidden_layer_sizes: Sequence[int] = (64, 64),
+        activation: str = "relu",
+    ):
+        layers: list[nn.Module] = []
+        width = n_features_in
+        for size in hidden_layer_sizes:
+            layers += [nn.Linear(width, size), ACTIVATIONS[activation]()]
+            width = size
+        super().__init__(*layers)
+        for layer in self:
+            if isinstance(layer, nn.Linear):
+                # He initialisation: on sinusoids it beat both torch's default and
+                # the truncated normal of the MAML reference code.
+                nn.init.kaiming_normal_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+
+class Conv4(nn.Sequential):
+    """Four convolution blocks, the usual encoder of small images in few-shot learning.
+
+    Each block is a 3 x 3 convolution, batch normalisation, ReLU and 2 x 2 max-pooling;
+    the result is flattened.
+
+    Parameters
+    ----------
+    n_channels : int, default=1
+        Channels of the images, which have shape (n_channels, height, width).
+
+    n_filters : int, default=64
+        Filters of every convolution.
+
+    References
+    ----------
+    Vinyals et al., "Matching Networks for One Shot Learning", NeurIPS 2016.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklmeta.encoders import Conv4
+    >>> Conv4(n_filters=8)(torch.zeros(5, 1, 28, 28)).shape
+    torch.Size([5, 8])
+    """
+
+    def __init__(self, n_channels: int = 1, n_filters: int = 64):
+        blocks: list[nn.Module] = []
+        for i in range(4):
+            blocks += [
+                nn.Conv2d(n_filters if i else n_channels, n_filters, 3, padding=1),
+                nn.BatchNorm2d(n_filters),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+            ]
+        super().__init__(*blocks, nn.Flatten())
+
+
+def build_encoder(
+    module: type[nn.Module] | nn.Module | None,
+    module_params: Mapping[str, Any] | None,
+    input_shape: tuple[int, ...],
+    hidden_layer_sizes: Sequence[int],
+    activation: str,
+) -> tuple[nn.Module, int]:
+    """Build the encoder and find its width by one forward pass of two rows.
+
+    Returns
+    -------
+    encoder : nn.Module
+        Maps (n, *input_shape) to (n, n_features_out).
+    n_features_out : int
+
+    Raises
+    ------
+    ValueError
+        If the module cannot take such rows or returns another shape than (n, d).
+    """
+    params = dict(module_params or {})
+    if module is None:
+        if params:
+            raise ValueError(
+                "module_params needs a module: with module=None the encoder is an MLP "
+                "set by hidden_layer_sizes and activation."
+            )
+        n_features = math.prod(input_shape)
+        mlp = MLP(n_features, hidden_layer_sizes, activation)
+        one_axis = len(input_shape) == 1
+        encoder: nn.Module = mlp if one_axis else nn.Sequential(nn.Flatten(), *mlp)
+    elif isinstance(module, nn.Module):
+        if params:
+            raise ValueError(
+                "module_params needs a module class; an instance was given, which is "
+                "already built."
+            )
+        encoder = copy.deepcopy(module)
+    else:
+        if "n_features_in" in inspect.signature(module.__init__).parameters:
+            params.setdefault("n_features_in", math.prod(input_shape))
+        encoder = module(**params)
+    return encoder, _output_width(encoder, input_shape)
+
+
+def _output_width(encoder: nn.Module, input_shape: tuple[int, ...]) -> int:
+    parameter = next(encoder.parameters(), torch.empty(0))
+    rows = torch.zeros(2, *input_shape, dtype=parameter.dtype, device=parameter.device)
+    was_training = encoder.training
+    encoder.eval()
+    try:
+        with torch.no_grad():
+            output = encoder(rows)
+    except Exception as error:
+        raise ValueError(
+            f"module could not encode rows of shape {input_shape}: {error}"
+        ) from error
+    finally:
+        encoder.train(was_training)
+    if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != 2:
+        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output)
+        raise ValueError(
+            "module must map rows of shape (n, *input) to features of shape (n, d); "
+            f"for two rows of shape {input_shape} it returned {shape}."
+        )
+    return output.shape[1]
+
+
+def encode(
+    encoder: nn.Module,
+    X: Tensor,  # shape: (n_tasks, n_rows, *input)
+) -> Tensor:  # shape: (n_tasks, n_rows, n_features_out)
+    """Encode the rows of all tasks in one forward pass."""
+    n_tasks, n_rows = X.shape[:2]
+    if n_rows == 0:
+        features = encoder(X.new_zeros(1, *X.shape[2:]))[:0]
+    else:
+        features = encoder(X.flatten(0, 1))
+    return features.unflatten(0, (n_tasks, n_rows))

@@ -1,0 +1,287 @@
+"""Applying one torch module with every task's own parameters.
+
+Adapted networks share an architecture and differ in their weights. An `Engine` runs all
+of them at once: it takes parameters whose first dimension is the task and rows whose
+first dimension is the task. Derivatives are taken outside, by one
+``torch.autograd.grad`` of the summed losses of the tasks, whose blocks do not interact.
+Never differentiate inside ``torch.vmap``: twice differentiated, the batching rules of
+normalisation layers silently treat their statistics as constants.
+"""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Mapping
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from sklmeta.encoders import ACTIVATIONS, MLP
+
+Parameters = dict[str, Tensor]
+"""Parameters of every task's copy of a module: {name: (n_tasks, *shape)}."""
+
+ENGINES = ("auto", "batched", "vmap", "loop")
+
+# On a CPU, copies of the weights that overflow the cache cost more than batching saves.
+MAX_BATCHED_BYTES = 2**20
+
+_SDPA_LOCK = threading.Lock()
+
+
+class EngineWarning(UserWarning):
+    """The module runs task by task, because it cannot run for many tasks at once."""
+
+
+class Engine:
+    """Runs a module with parameters that differ from task to task.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Maps rows (n_rows, *input) to (n_rows, d).
+
+    engine : {"auto", "batched", "vmap", "loop"}, default="auto"
+        - "batched": batched matrix products; for an ``nn.Sequential`` or `MLP` of
+          ``nn.Linear``, ``nn.Flatten`` and the activations of `MLP`, without hooks.
+        - "vmap": ``torch.vmap`` around the forward pass.
+        - "loop": one forward pass per task; for every module.
+        - "auto": the first of these that takes the module; on a CPU, "loop" for a
+          module of more than 1 MiB, where batching is slower.
+
+    Attributes
+    ----------
+    name : str or None
+        The engine that was chosen at the first call, None before it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklmeta.encoders import MLP
+    >>> from sklmeta.engine import Engine, stack_parameters
+    >>> module = MLP(3)
+    >>> engine = Engine(module)
+    >>> engine(stack_parameters(module, n_tasks=4), torch.zeros(4, 5, 3)).shape
+    torch.Size([4, 5, 64])
+    >>> engine.name
+    'batched'
+    """
+
+    def __init__(self, module: nn.Module, engine: str = "auto"):
+        if engine not in ENGINES:
+            raise ValueError(f"engine must be one of {ENGINES}, got {engine!r}.")
+        if engine == "batched" and _linear_stack(module) is None:
+            raise ValueError(
+                "engine='batched' takes a Sequential of Linear, Flatten and plain "
+                f"activations, without hooks; for {type(module).__name__} use "
+                "engine='auto'."
+            )
+        self.module = module
+        self.engine = engine
+        self._chosen: dict[tuple[bool, bool], str] = {}
+
+    @property
+    def name(self) -> str | None:
+        return next(iter(self._chosen.values()), None)
+
+    def __call__(
+        self,
+        parameters: Mapping[str, Tensor],  # {name: (n_tasks, *shape)}
+        X: Tensor,  # shape: (n_tasks, n_rows, *input)
+        mask: Tensor | None = None,  # shape: (n_tasks, n_rows)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, d)
+        """Apply the module to the rows of each task with that task's parameters.
+
+        Parameters missing from `parameters` are the module's own. `mask` tells padding
+        rows from real ones; it matters to modules that use batch statistics only.
+        """
+        if X.shape[1] == 0:
+            one_row = X.new_zeros(X.shape[0], 1, *X.shape[2:])
+            return self(parameters, one_row)[:, :0]
+        # A module may refuse vmap in one mode only: batch normalisation in training
+        # mode, attention's fused evaluation when no gradient is recorded.
+        mode = (self.module.training, torch.is_grad_enabled())
+        if mode not in self._chosen:
+            self._chosen[mode] = self._choose(parameters, X)
+        name = self._chosen[mode]
+        if name == "batched":
+            return _batched(self.module, parameters, X)
+        if name == "vmap":
+            return _vmapped(self.module, parameters, X)
+        return _looped(self.module, parameters, X, mask)
+
+    def _choose(self, parameters: Mapping[str, Tensor], X: Tensor) -> str:
+        if self.engine != "auto":
+            return self.engine
+        name, reason = choose_engine(self.module, parameters, X)
+        if reason and "loop" not in self._chosen.values():
+            warnings.warn(
+                f"module {type(self.module).__name__} runs task by task, with the same "
+                f"result but more slowly: {reason}.",
+                EngineWarning,
+                stacklevel=2,
+            )
+        return name
+
+
+def stack_parameters(module: nn.Module, n_tasks: int) -> Parameters:
+    """Give every task the module's trainable parameters, without copying them."""
+    return {
+        name: parameter.expand(n_tasks, *parameter.shape)
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+def choose_engine(
+    module: nn.Module,
+    parameters: Mapping[str, Tensor],  # {name: (n_tasks, *shape)}
+    X: Tensor,  # shape: (n_tasks, n_rows, *input)
+) -> tuple[str, str]:
+    """Find the fastest engine that takes the module, by trying.
+
+    Returns
+    -------
+    name : {"batched", "vmap", "loop"}
+    reason : str
+        Why the module cannot be batched over tasks; empty if it can.
+    """
+    size = sum(p.numel() * p.element_size() for p in module.parameters())
+    if X.device.type == "cpu" and size > MAX_BATCHED_BYTES:
+        return "loop", ""
+    layers = _linear_stack(module)
+    if layers is not None and (X.ndim == 3 or type(layers[0]) is nn.Flatten):
+        return "batched", ""
+    if _uses_batch_statistics(module):
+        return "loop", "its batch statistics belong to one task each"
+    try:
+        # Buffers are cloned because a forward pass that fails may have changed them.
+        buffers = {name: b.clone() for name, b in module.named_buffers()}
+        few = {name: p[:2] for name, p in parameters.items()}
+        with warnings.catch_warnings():
+            # Where vmap loops internally, it warns of a "performance drop".
+            warnings.filterwarnings("error", message=".*performance drop.*")
+            _vmapped(module, few, X[:2], buffers)
+    except Exception as error:  # noqa: BLE001 - modules refuse in ways of their own
+        lines = str(error).strip().splitlines() or [""]
+        return "loop", f"torch.vmap refused it ({type(error).__name__}: {lines[0]})"
+    return "vmap", ""
+
+
+def _linear_stack(module: nn.Module) -> list[nn.Module] | None:
+    """Layers of a plain Sequential in order, or None if it is anything else."""
+    if not _is_plain(module):
+        return None
+    if isinstance(module, nn.Sequential) and type(module) in (nn.Sequential, MLP):
+        layers: list[nn.Module] = []
+        for child in module:  # not children(), which leaves out repeated layers
+            inner = _linear_stack(child)
+            if inner is None:
+                return None
+            layers += inner
+        return layers or None
+    if type(module) is nn.Flatten:
+        return [module] if (module.start_dim, module.end_dim) == (1, -1) else None
+    exact = type(module) is nn.Linear or type(module) in ACTIVATIONS.values()
+    return [module] if exact else None
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether calling the module does what its class says and nothing else."""
+    # Exact types exclude parametrizations, which change the class of a module.
+    hooks = (
+        module._forward_hooks,
+        module._forward_pre_hooks,
+        module._backward_hooks,
+        module._backward_pre_hooks,
+    )
+    return not any(hooks) and "forward" not in vars(module)
+
+
+def _uses_batch_statistics(module: nn.Module) -> bool:
+    return any(
+        m.training or m.running_mean is None
+        for m in module.modules()
+        if isinstance(m, nn.modules.batchnorm._BatchNorm)
+    )
+
+
+def _math_attention(module: nn.Module):
+    """Attention kernels that can be differentiated twice, for modules that need them.
+
+    The choice of kernels is one flag of the process, hence the lock.
+    """
+    if any(isinstance(m, nn.MultiheadAttention) for m in module.modules()):
+        return sdpa_kernel(SDPBackend.MATH)
+    return None
+
+
+def _call(module: nn.Module, parameters: Mapping[str, Tensor], X: Tensor) -> Tensor:
+    return functional_call(module, dict(parameters), (X,))
+
+
+def _batched(module: nn.Module, parameters: Mapping[str, Tensor], X: Tensor) -> Tensor:
+    # Names go by identity, as tied layers appear once among the named parameters.
+    names = {id(p): name for name, p in module.named_parameters()}
+
+    def of_tasks(own: Tensor) -> Tensor:
+        stacked = parameters.get(names[id(own)])
+        return own.expand(len(X), *own.shape) if stacked is None else stacked
+
+    for layer in _linear_stack(module) or ():
+        if isinstance(layer, nn.Linear):
+            weight = of_tasks(layer.weight).mT  # (n_tasks, d_in, d_out)
+            if layer.bias is None:
+                X = torch.bmm(X, weight)
+            else:
+                X = torch.baddbmm(of_tasks(layer.bias)[:, None], X, weight)
+        elif isinstance(layer, nn.Flatten):
+            X = X.flatten(2)
+        else:
+            X = layer(X)
+    return X
+
+
+def _vmapped(
+    module: nn.Module,
+    parameters: Mapping[str, Tensor],
+    X: Tensor,
+    buffers: Mapping[str, Tensor] | None = None,
+) -> Tensor:
+    def forward(own: Parameters, rows: Tensor) -> Tensor:
+        return _call(module, {**own, **(buffers or {})}, rows)
+
+    context = _math_attention(module)
+    with _SDPA_LOCK if context else nullcontext(), context or nullcontext():
+        return torch.vmap(forward, randomness="different")(dict(parameters), X)
+
+
+def _looped(
+    module: nn.Module,
+    parameters: Mapping[str, Tensor],
+    X: Tensor,
+    mask: Tensor | None,
+) -> Tensor:
+    # One unbind has one backward pass; indexing task by task would have n_tasks.
+    unbound = {name: p.unbind() for name, p in parameters.items()}
+    leave_padding = mask is not None and _uses_batch_statistics(module)
+    context = _math_attention(module)
+    outputs = []
+    with _SDPA_LOCK if context else nullcontext(), context or nullcontext():
+        for t, rows in enumerate(X.unbind()):
+            own = {name: p[t] for name, p in unbound.items()}
+            real = mask[t] > 0 if leave_padding and mask is not None else None
+            if real is None or real.all() or not real.any():
+                outputs.append(_call(module, own, rows))
+                continue
+            features = _call(module, own, rows[real])
+            padded = features.new_zeros(len(rows), *features.shape[1:])
+            outputs.append(padded.index_put((real,), features))
+    return torch.stack(outputs)

@@ -1,0 +1,302 @@
+"""Meta-training a learner with a skorch net: one batch is one meta-update."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import skorch
+import torch
+from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
+from skorch.helper import predefined_split
+from torch import Tensor, nn
+from torch.utils.data import IterableDataset
+
+from sklmeta.learner import Episodes, Learner
+
+UPDATES_PER_EPOCH = 100
+"""Meta-updates of a skorch epoch, at most."""
+
+DrawEpisodes = Callable[[], Episodes]
+
+
+class NonFiniteLossError(FloatingPointError):
+    """The meta-training loss stopped being finite.
+
+    The estimator keeps the state of the last good epoch.
+    """
+
+
+@dataclass
+class TrainingOptions:
+    """The outer loop's settings; the names are those of the estimators."""
+
+    max_iter: int
+    lr: float
+    lr_schedule: str
+    optimizer: Any
+    optimizer_params: dict[str, Any]
+    max_grad_norm: float | None
+    n_iter_no_change: int
+    callbacks: Sequence[Any]
+    verbose: int
+    device: str
+
+
+@dataclass
+class TrainingResult:
+    """What meta-training leaves: weights of the chosen epoch, and how it ended."""
+
+    weights: dict[str, Tensor]
+    n_iter: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    interrupted: bool = False
+    error: NonFiniteLossError | None = None
+
+
+class _Batch:
+    """Carries episodes through skorch, which wants to know their number."""
+
+    def __init__(self, episodes: Episodes):
+        self.episodes = episodes
+
+    def __len__(self) -> int:
+        return len(self.episodes.query.X)
+
+
+class _EpisodeStream(IterableDataset):
+    """The data set: every pass over it is one epoch of freshly drawn episodes."""
+
+    def __init__(self, draw: DrawEpisodes, n_updates: int):
+        self.draw = draw
+        self.remaining = n_updates
+
+    def __len__(self) -> int:
+        return min(self.remaining, UPDATES_PER_EPOCH)
+
+    def __iter__(self) -> Iterator[tuple[_Batch, Tensor]]:
+        for _ in range(len(self)):
+            self.remaining -= 1
+            yield _Batch(self.draw()), torch.empty(0)
+
+
+class _FixedEpisodes(IterableDataset):
+    """The validation set: the same episodes at every epoch."""
+
+    def __init__(self, batches: Sequence[Episodes]):
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[tuple[_Batch, Tensor]]:
+        for episodes in self.batches:
+            yield _Batch(episodes), torch.empty(0)
+
+
+def _iterate(dataset: Any, **unused: Any) -> Any:
+    return dataset
+
+
+class _MeanLoss(nn.Module):
+    """The learner returns the loss of each episode; a meta-update lowers their mean."""
+
+    def forward(self, losses: Tensor, _: Any) -> Tensor:
+        return losses.mean()
+
+
+class _MetaNet(skorch.NeuralNet):
+    """A plain net whose batches are episodes."""
+
+    stop_requested = False
+
+    def check_data(self, X: Any, y: Any) -> None:
+        """Episodes need no check: the estimator checked the table."""
+
+    def infer(self, x: _Batch, **unused: Any) -> Tensor:
+        return self.module_(x.episodes)
+
+    def get_loss(
+        self, y_pred: Tensor, y_true: Any, X: Any = None, training: bool = False
+    ) -> Tensor:
+        loss = self.criterion_(y_pred, y_true)
+        if training and not math.isfinite(loss.item()):
+            raise NonFiniteLossError
+        return loss
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt:
+            # skorch's way for a callback to stop the training
+            self.stop_requested = method_name == "on_epoch_end"
+            raise
+
+    def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **kwargs: Any) -> Any:
+        self.interrupted_ = True
+        try:
+            super().fit_loop(X, y, epochs, **kwargs)
+            self.interrupted_ = False
+        except KeyboardInterrupt:
+            self.interrupted_ = not self.stop_requested
+
+
+class _Recorder(Callback):
+    """Keeps the weights of the last and of the best epoch, and stops when told."""
+
+    def __init__(
+        self,
+        stream: _EpisodeStream,
+        on_epoch: Callable[[dict[str, Tensor], list[dict[str, Any]]], bool],
+        patience: int | None,
+    ):
+        self.stream = stream
+        self.on_epoch = on_epoch
+        self.patience = patience
+        self.best_loss = math.inf
+        self.best_epoch = -1
+        self.n_iter = 0
+        self.weights: dict[str, Tensor] | None = None
+        self.best_weights: dict[str, Tensor] | None = None
+        self.history: list[dict[str, Any]] = []
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        row = net.history[-1]
+        self.n_iter += row["train_batch_count"]
+        self.weights = copy_weights(net.module_)
+        kept = ("epoch", "train_loss", "valid_loss", "dur")
+        entry = {name: row[name] for name in kept if name in row}
+        self.history.append({**entry, "n_iter": self.n_iter})
+        stop = self.on_epoch(self.weights, self.history)
+        if self.patience is not None:
+            if row["valid_loss"] < self.best_loss:
+                self.best_loss = row["valid_loss"]
+                self.best_epoch = len(self.history)
+                self.best_weights = self.weights
+            stop |= len(self.history) - self.best_epoch >= self.patience
+        if stop and self.stream.remaining:
+            raise KeyboardInterrupt
+
+
+def copy_weights(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def meta_train(
+    learner: Learner,
+    draw: DrawEpisodes,
+    options: TrainingOptions,
+    *,
+    valid_episodes: Sequence[Episodes] | None = None,
+    on_epoch: Callable[[dict[str, Tensor], list[dict[str, Any]]], bool],
+) -> TrainingResult:
+    """Lower the learner's mean meta-loss over freshly drawn episodes.
+
+    Parameters
+    ----------
+    learner : Learner
+        Trained in place.
+
+    draw : callable
+        Returns a fresh meta-batch.
+
+    options : TrainingOptions
+
+    valid_episodes : sequence of Episodes, default=None
+        Meta-batches of held-out tasks; their loss stops the training early, and the
+        weights of the best epoch are returned.
+
+    on_epoch : callable
+        Called with the weights and the history after every epoch; True stops.
+
+    Returns
+    -------
+    TrainingResult
+        Never raises for an interrupt or a loss that is not finite: it says so, with
+        the weights of the last good epoch.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the interrupt came before the first epoch was complete.
+    """
+    stream = _EpisodeStream(draw, options.max_iter)
+    patience = options.n_iter_no_change if valid_episodes is not None else None
+    recorder = _Recorder(stream, on_epoch, patience)
+    result = TrainingResult(copy_weights(learner))
+    if not options.max_iter or not any(p.requires_grad for p in learner.parameters()):
+        return result
+    net = _make_net(learner, options, recorder, valid_episodes)
+    try:
+        net.fit(stream, None)
+    except NonFiniteLossError:
+        n_iter = options.max_iter - stream.remaining
+        result.error = NonFiniteLossError(
+            f"The meta-training loss is not finite at iteration {n_iter}; the "
+            "estimator keeps the weights of the last good epoch. Lower lr (or "
+            "inner_lr), or set max_grad_norm."
+        )
+    else:
+        result.interrupted = net.interrupted_
+    if result.interrupted and recorder.weights is None:
+        raise KeyboardInterrupt
+    result.weights = recorder.best_weights or recorder.weights or result.weights
+    result.n_iter = recorder.n_iter
+    result.history = recorder.history
+    return result
+
+
+def _make_net(
+    learner: Learner,
+    options: TrainingOptions,
+    recorder: _Recorder,
+    valid_episodes: Sequence[Episodes] | None,
+) -> _MetaNet:
+    n_epochs = math.ceil(options.max_iter / UPDATES_PER_EPOCH)
+    callbacks: list[Any] = []
+    if options.max_grad_norm is not None:
+        callbacks.append(("clipping", GradientNormClipping(options.max_grad_norm)))
+    if options.lr_schedule == "cosine":
+        schedule = LRScheduler(
+            torch.optim.lr_scheduler.CosineAnnealingLR,
+            T_max=options.max_iter,
+            step_every="batch",
+        )
+        callbacks.append(("cosine", schedule))
+    # Copies: a callback keeps what it saw, and the estimator's are its parameters.
+    callbacks += copy.deepcopy(list(options.callbacks))
+    callbacks.append(("recorder", recorder))
+    valid = None
+    if valid_episodes is not None:
+        valid = predefined_split(_FixedEpisodes(valid_episodes))
+    net = _MetaNet(
+        learner,
+        criterion=_MeanLoss,
+        optimizer=_optimizer_class(options.optimizer),
+        lr=options.lr,
+        max_epochs=n_epochs,
+        batch_size=-1,
+        iterator_train=_iterate,
+        iterator_valid=_iterate,
+        train_split=valid,
+        callbacks=callbacks,
+        device=options.device,
+        verbose=options.verbose,
+        **{
+            f"optimizer__{key}": value
+            for key, value in options.optimizer_params.items()
+        },
+    )
+    if not options.verbose:
+        net.set_params(callbacks__print_log=None)
+    return net
+
+
+def _optimizer_class(optimizer: Any) -> type[torch.optim.Optimizer]:
+    return getattr(torch.optim, optimizer) if isinstance(optimizer, str) else optimizer
