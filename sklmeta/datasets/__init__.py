@@ -1,0 +1,42 @@
+"""Collections of related tasks: generators of synthetic ones, loaders of real ones."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+from sklmeta.datasets._base import (
+    ChecksumError,
+    DatasetNotFoundError,
+    get_data_home,
+)
+from sklmeta.datasets._classification import (
+    make_classification_tasks,
+    make_sensor_arrays,
+)
+from sklmeta.datasets._clinc150 import fetch_clinc150
+from sklmeta.datasets._heart_disease import fetch_heart_disease
+from sklmeta.datasets._parkinsons import fetch_parkinsons
+from sklmeta.datasets._regression import (
+    make_linear_tasks,
+    make_pharmacokinetics,
+    make_sinusoids,
+    pharmacokinetic_curve,
+)
+from sklmeta.datasets._wisdm import fetch_wisdm
+
+__all__ = [
+    "ChecksumError",
+    "DatasetNotFoundError",
+    "fetch_clinc150",
+    "fetch_heart_disease",
+    "fetch_parkinsons",
+    "fetch_wisdm",
+    "get_data_home",
+    "make_classification_tasks",
+    "make_linear_tasks",
+    "make_pharmacokinetics",
+    "make_sensor_arrays",
+    "make_sinusoids",
+    "pharmacokinetic_curve",
+]
