@@ -127,8 +127,7 @@ class BaselineEstimator(BaseEstimator):
         check_is_fitted(self)
         if not np.shape(y)[0]:
             raise ValueError(
-                "The support is empty. To predict for a task of which nothing is known, "
-                "use the model as fit leaves it."
+                "The support is empty. With zero shots, use the model as fit leaves it."
             )
         X, y = self._check_X_y(X, y, reset=False)
         codes, labels = self._encode(task, y)
@@ -136,8 +135,8 @@ class BaselineEstimator(BaseEstimator):
         if shared and not np.isin(y, self.classes_).all():
             raise ValueError(
                 "y has labels that fit has not seen: "
-                f"{np.setdiff1d(y, self.classes_)[:5].tolist()}. The classes are shared "
-                f"by all tasks; {_OWN_CLASSES}"
+                f"{np.setdiff1d(y, self.classes_)[:5].tolist()}. The classes are "
+                f"shared by all tasks; {_OWN_CLASSES}"
             )
         self._adapted = self._specialise(X, y, codes, len(labels))
         if shared is False:
@@ -252,7 +251,7 @@ class BaselineEstimator(BaseEstimator):
         """Validate; X is left to the estimator inside unless its mean is needed."""
         X, y = validate_data(self, X, y, reset=reset, **self._options(X))
         y = column_or_1d(y, warn=True)
-        if is_classifier(self):
+        if is_classifier(self) and reset:
             check_classification_targets(y)
         dtype = None if is_classifier(self) else "numeric"
         y = check_array(y, ensure_2d=False, dtype=dtype, input_name="y")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T", bound=type)
@@ -69,6 +68,9 @@ optimizer : str or torch optimizer class, default={optimizer}
 
 optimizer_params : dict, default=None
     Arguments of the optimizer; also set as ``optimizer__name``.
+
+weight_decay : float, default={weight_decay}
+    Weight decay of the optimizer; with "AdamW" it is decoupled from the gradient.
 
 max_grad_norm : float, default={max_grad_norm}
     The meta-gradient is scaled down to this norm; None leaves it alone.
@@ -136,22 +138,19 @@ shared_classes_ : bool
 }
 
 
-def document(*sections: str) -> Callable[[T], T]:
+def document(cls: T) -> T:
     """Fill ``%(name)s`` in a class docstring with the texts of the shared parameters.
 
     Defaults are read from the signature, so that they cannot disagree with it.
     """
+    defaults = {
+        name: f'"{p.default}"' if isinstance(p.default, str) else p.default
+        for name, p in inspect.signature(cls).parameters.items()
+    }
 
-    def decorator(cls: T) -> T:
-        doc = inspect.getdoc(cls) or ""
-        defaults = {
-            name: f'"{p.default}"' if isinstance(p.default, str) else p.default
-            for name, p in inspect.signature(cls).parameters.items()
-        }
-        for section in sections or tuple(_TEXTS):
-            text = _TEXTS[section].strip().format_map(defaults)
-            doc = re.sub(rf"^%\({section}\)s$", lambda _: text, doc, flags=re.MULTILINE)  # noqa: B023
-        cls.__doc__ = doc
-        return cls
+    def text(placeholder: re.Match[str]) -> str:
+        return _TEXTS[placeholder[1]].strip().format_map(defaults)
 
-    return decorator
+    doc = inspect.getdoc(cls) or ""
+    cls.__doc__ = re.sub(r"^%\((\w+)\)s$", text, doc, flags=re.MULTILINE)
+    return cls

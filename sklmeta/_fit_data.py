@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -99,9 +100,12 @@ def check_fit_data(estimator: Any, X: Any, y: Any, task: Any) -> FitData:
     if is_regressor(estimator):
         y = y.astype(np.float64, copy=False)
         return FitData(X, y, codes, labels, None, "regression", is_support)
-    check_classification_targets(y)
-    classes, indices = np.unique(y, return_inverse=True)
     kind = "shared" if classes_are_shared(estimator) else "own"
+    with warnings.catch_warnings():
+        if kind == "own":  # thousands of classes of few rows are what it is made for
+            warnings.filterwarnings("ignore", "The number of unique classes")
+        check_classification_targets(y)
+    classes, indices = np.unique(y, return_inverse=True)
     data = FitData(X, indices, codes, labels, classes, kind, is_support)
     _check_classes(estimator, data)
     return data

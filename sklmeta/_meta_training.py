@@ -81,9 +81,9 @@ def _fitted(
     fitted: Any = object.__new__(type(estimator))
     vars(fitted).update({**vars(estimator), **attributes})
     fitted._first_adaptation(data, np.random.default_rng(seed))
-    for name in ("_adaptation", "n_guarded_", "classes_"):
-        if name in vars(fitted):
-            attributes[name] = vars(fitted)[name]
+    attributes["_adaptation"] = attributes["_initial_adaptation"] = fitted._adaptation
+    attributes["_initial_classes"] = attributes.get("classes_")
+    attributes["n_guarded_"] = fitted.n_guarded_
     return attributes
 
 
@@ -123,7 +123,10 @@ def _training_options(estimator: Any, device: str) -> TrainingOptions:
         lr=estimator.lr,
         lr_schedule=estimator.lr_schedule,
         optimizer=estimator.optimizer,
-        optimizer_params=dict(estimator.optimizer_params or {}),
+        optimizer_params={
+            "weight_decay": estimator.weight_decay,
+            **(estimator.optimizer_params or {}),
+        },
         max_grad_norm=estimator.max_grad_norm,
         n_iter_no_change=estimator.n_iter_no_change,
         callbacks=estimator.callbacks or (),
@@ -164,7 +167,8 @@ class _EpochCallbacks:
             self.fit_context = estimator._init_callback_context(max_subtasks=n_epochs)
             self.fit_context.call_on_fit_task_begin(**self.arguments)
             self.epoch_context: Any = None
-            self._begin_epoch()
+            if n_epochs:
+                self._begin_epoch()
 
     def _begin_epoch(self) -> None:
         self.epoch_context = self.fit_context.subcontext(task_name="epoch")

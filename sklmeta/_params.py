@@ -6,8 +6,12 @@
 from __future__ import annotations
 
 import numbers
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+import numpy as np
+import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
@@ -31,6 +35,7 @@ COMMON_CONSTRAINTS: dict[str, Any] = {
     "lr_schedule": [StrOptions({"constant", "cosine"})],
     "optimizer": [str, type],
     "optimizer_params": [dict, None],
+    "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
     "max_grad_norm": [Interval(numbers.Real, 0, None, closed="neither"), None],
     "early_stopping": ["boolean"],
     "validation_fraction": [Interval(numbers.Real, 0, 1, closed="neither")],
@@ -51,10 +56,42 @@ CLASS_CONSTRAINTS: dict[str, Any] = {
 }
 
 
-class ParametersMixin(BaseEstimator):
-    """Validates the shared parameters; spells entries of dicts as skorch does."""
+@dataclass(kw_only=True, eq=False, repr=False)
+class Parameters(BaseEstimator):
+    """The shared parameters, with skorch's spelling for the entries of dicts.
 
-    _parameter_constraints: dict = COMMON_CONSTRAINTS
+    Estimators are data classes: the generated ``__init__`` has a real signature and
+    does nothing but assign, which is all that scikit-learn asks of it, and a parameter
+    that all learners share is declared once.
+    """
+
+    module: type[nn.Module] | nn.Module | None = None
+    module_params: dict[str, Any] | None = None
+    hidden_layer_sizes: Sequence[int] = (64, 64)
+    activation: str = "relu"
+    n_shots: int | tuple[int, int] = 5
+    n_query: int = 15
+    support: Any = "random"
+    meta_batch_size: int = 16
+    max_iter: int = 1000
+    lr: float = 1e-3
+    lr_schedule: str = "cosine"
+    optimizer: str | type[torch.optim.Optimizer] = "Adam"
+    optimizer_params: dict[str, Any] | None = None
+    weight_decay: float = 0.0
+    max_grad_norm: float | None = 10.0
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 10
+    callbacks: Sequence[Any] | None = None
+    standardize: bool = True
+    transductive: bool = False
+    device: str = "auto"
+    random_state: int | np.random.RandomState | None = None
+    verbose: int = 0
+    warm_start: bool = False
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = COMMON_CONSTRAINTS
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters; entries of the parameter dicts as ``module__name``.

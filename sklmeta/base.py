@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -27,7 +27,7 @@ from sklmeta._fit_data import (
     shared_class_indices,
 )
 from sklmeta._meta_training import run_meta_training, zero_shot_rows
-from sklmeta._params import ParametersMixin
+from sklmeta._params import Parameters
 from sklmeta._standardize import Scaling
 from sklmeta._torch import (
     resolve_device,
@@ -48,7 +48,7 @@ from sklmeta.learner import Learner, TaskSpec
 from sklmeta.tasks import check_task
 
 
-class BaseMetaEstimator(CallbackSupportMixin, ParametersMixin):
+class BaseMetaEstimator(CallbackSupportMixin, Parameters):
     """Meta-train on a collection, adapt with a few rows, predict.
 
     A subclass declares its parameters and implements `_make_learner`; with
@@ -190,6 +190,12 @@ class BaseMetaEstimator(CallbackSupportMixin, ParametersMixin):
             attributes["shared_classes_"] = data.kind == "shared"
         return attributes
 
+    def _reset_adaptation(self) -> None:
+        """Go back to the state after `fit`: zero shots, or the one table."""
+        self._adaptation = self._initial_adaptation
+        if self._initial_classes is not None:
+            self.classes_ = self._initial_classes
+
     def _first_adaptation(self, data: FitData, rng: np.random.Generator) -> None:
         """End `fit`: adapt to the one table, or to nothing (zero shots)."""
         if data.one_table:
@@ -291,22 +297,26 @@ class BaseMetaEstimator(CallbackSupportMixin, ParametersMixin):
 
     # Prediction ---------------------------------------------------------------
 
-    def _outputs(self, X: Any, task: ArrayLike | None) -> tuple[NDArray, NDArray]:
-        """Return the learner's output and the code of the model of every row."""
+    def _rows_and_learner(self, X: Any) -> tuple[torch.Tensor, Learner]:
+        """Validate and scale rows, and build the learner that takes them."""
         check_is_fitted(self, "_weights")
         X = check_rows(self, X, reset=False)
         self._check_input_shape(X)
-        codes = self._model_codes(task, len(X))
-        learner = self._load_learner()
         device, dtype = resolve_device(self.device), torch_dtype(self._dtype)
         rows = with_zero_row(X, device, dtype, Scaling(*self._scalings[0]))
+        return rows, self._load_learner()
+
+    def _outputs(self, X: Any, task: ArrayLike | None) -> tuple[NDArray, NDArray]:
+        """Return the learner's output and the code of the model of every row."""
+        rows, learner = self._rows_and_learner(X)
+        codes = self._model_codes(task, len(rows) - 1)
         if self.transductive:
             use_batch_statistics(learner)
         chunks = self._adaptation["chunks"]
-        return (
-            predict_tasks(learner, chunks, rows, codes, transductive=self.transductive),
-            codes,
+        outputs = predict_tasks(
+            learner, chunks, rows, codes, transductive=self.transductive
         )
+        return outputs, codes
 
     def _model_codes(self, task: ArrayLike | None, n_samples: int) -> NDArray:
         mode = self._adaptation["mode"]
@@ -348,10 +358,14 @@ class BaseMetaEstimator(CallbackSupportMixin, ParametersMixin):
     def _few_shot_score(self, X: Any, y: Any, task: Any, shots: int) -> float:
         from sklmeta.model_selection._few_shot import few_shot_score
 
-        seed = 0 if self.random_state is None else self.random_state
-        seed = check_random_state(seed).randint(2**31)
         return few_shot_score(
-            self, X, y, task, shots=shots, support=self.support, random_state=seed
+            self,
+            X,
+            y,
+            task,
+            shots=shots,
+            support=self.support,
+            random_state=self.random_state,
         )
 
     # State --------------------------------------------------------------------

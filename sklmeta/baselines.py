@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from sklmeta._baseline import (
     predictors,
 )
 from sklmeta._compat import HasMethods, StrOptions
+from sklmeta.model_selection._few_shot import FEW_ROWS_PER_CLASS
 from sklmeta.tasks import group_rows, stack_tasks
 
 
@@ -102,7 +104,9 @@ class PerTask(BaselineEstimator):
     def _fit_one(self, X: Any, y: NDArray[Any]) -> Any:
         if is_classifier(self) and len(np.unique(y)) == 1:
             return DummyClassifier().fit(np.zeros((len(y), 1)), y)
-        return clone(self.estimator).fit(X, y)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", FEW_ROWS_PER_CLASS, UserWarning)
+            return clone(self.estimator).fit(X, y)
 
 
 class Pooled(BaselineEstimator):

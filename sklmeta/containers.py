@@ -164,7 +164,7 @@ def _rebuild(
 
 def _shallow_copy(model: Any) -> Any:
     # copy.copy would go through __getstate__, which copies the tensors.
-    new = type(model).__new__(type(model))
+    new: Any = object.__new__(type(model))
     new.__dict__.update(model.__dict__)
     return new
 

@@ -250,8 +250,12 @@ class EpisodeSampler:
         return rows, np.where(rows == PADDING, 0, labels)
 
     def split_all(self, shots: int, rng: np.random.Generator) -> EpisodeRows:
-        """Draw one support for every usable task; the query is left empty."""
-        return self._draw(self.usable, np.full(len(self.usable), shots), 0, rng)
+        """Draw one support for every usable task.
+
+        The query is left empty, being the rest, unless a splitter says what it is.
+        """
+        n_query = int(self._sizes.max(initial=0)) if self._fixed is not None else 0
+        return self._draw(self.usable, np.full(len(self.usable), shots), n_query, rng)
 
 
 def _cut(rows: IntArray, shots: IntArray, n_query: int) -> tuple[IntArray, IntArray]:
@@ -357,6 +361,8 @@ def split_support_query(
     role = np.zeros(len(task_codes), dtype=np.int8)
     usable = np.zeros(sampler.n_tasks, dtype=bool)
     usable[sampler.usable] = True
-    role[usable[task_codes]] = 1
+    if isinstance(support, str):
+        role[usable[task_codes]] = 1
+    role[drawn.query[drawn.query != PADDING]] = 1
     role[drawn.support[drawn.support != PADDING]] = 2
     return np.flatnonzero(role == 2), np.flatnonzero(role == 1)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklmeta._standardize import Scaling
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class MetaClassifierMixin(ClassifierMixin):
     """Predicts classes, in the user's own labels."""
 
-    classes_: NDArray
+    n_way: int | None = None
+    shared_classes: bool | None = None
 
     __metadata_request__predict_proba = {"task": True}
     __metadata_request__predict_log_proba = {"task": True}

@@ -1,0 +1,308 @@
+"""Bayesian linear regression on learned features, with a learned prior (ALPaCA)."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import math
+import numbers
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sklmeta._compat import Interval
+from sklmeta._docs import document
+from sklmeta._params import COMMON_CONSTRAINTS
+from sklmeta.base import BaseMetaEstimator
+from sklmeta.encoders import encode
+from sklmeta.faces import PredictiveStdMixin
+from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec, row_loss
+
+
+class BayesianLinearLearner(Learner):
+    """Gaussian posterior over a linear head, given a prior learned across tasks.
+
+    The model of one task is ``y = phi(x) @ w + noise`` with
+    ``w ~ N(w0, diag(d) + L @ L.T)``; ``phi`` holds the encoder's features, the raw
+    ones and a constant. Meta-training lowers the negative log predictive density of
+    the query, by gradients through the posterior, in ``phi``, ``w0``, ``d``, ``L``
+    and the variance of the noise.
+
+    Parameters
+    ----------
+    spec : TaskSpec
+        The tasks: ``kind="regression"``.
+
+    encoder : nn.Module or None
+        Maps (n, *input) to (n, spec.n_features_out). None leaves the raw features and
+        the constant: the empirical-Bayes linear mixed model.
+
+    rank : int, default=16
+        Rank of the low-rank part of the prior covariance; 0 makes it diagonal.
+
+    min_noise : float, default=1e-2
+        Smallest standard deviation of the noise, in units of the standardised target;
+        it bounds the condition number of the systems to be solved.
+
+    References
+    ----------
+    Harrison, Sharma and Pavone, "Meta-Learning Priors for Efficient Online Bayesian
+    Regression", WAFR 2018.
+    """
+
+    has_predictive_variance = True
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        encoder: nn.Module | None,
+        *,
+        rank: int = 16,
+        min_noise: float = 1e-2,
+    ):
+        super().__init__(spec)
+        self.encoder = encoder
+        # Raw pixels would swamp the encoder's features and the cost of the solve.
+        self.uses_raw = encoder is None or len(spec.input_shape) == 1
+        n_encoded = 0 if encoder is None else spec.n_features_out
+        n_raw = math.prod(spec.input_shape) if self.uses_raw else 0
+        n_features = n_encoded + n_raw + 1
+        self.min_noise = min_noise
+        self.prior_mean = nn.Parameter(torch.zeros(n_features))
+        # The features together, and the constant alone, each explain a variance of
+        # about 1, that of the standardised target.
+        log_diagonal = torch.full((n_features,), -math.log(n_features))
+        log_diagonal[-1] = 0.0
+        self.log_diagonal = nn.Parameter(log_diagonal)
+        rank = min(rank, n_features)
+        low_rank = 0.1 * torch.randn(n_features, rank) / math.sqrt(n_features)
+        self.low_rank = nn.Parameter(low_rank)
+        self.log_noise = nn.Parameter(torch.tensor(-2.0))
+
+    def features(
+        self,
+        X: Tensor,  # shape: (n_tasks, n_rows, *input)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, n_features)
+        """Encoder's features, raw features and a constant, in float64."""
+        blocks = [] if self.encoder is None else [encode(self.encoder, X)]
+        if self.uses_raw:
+            blocks.append(X.flatten(2))
+        blocks.append(X.new_ones(*X.shape[:2], 1))
+        # Noise far below the signal makes the systems too ill-conditioned for float32:
+        # pivots round to zero and a single episode's loss reaches 1e17.
+        return torch.cat(blocks, dim=-1).to(torch.float64)
+
+    def noise_variance(self) -> Tensor:  # shape: ()
+        """Variance of a target about its task's linear function."""
+        return self.log_noise.to(torch.float64).exp() + self.min_noise**2
+
+    def prior_state(self) -> State:
+        """State of one task without any row."""
+        mean = self.prior_mean[None].to(torch.float64)
+        return {"mean": mean, "reduction": mean.new_zeros(1, mean.shape[1], 0)}
+
+    def adapt(self, support: Rows) -> State:
+        """Posterior of the head, in row space or feature space, whichever is smaller.
+
+        Returns
+        -------
+        state : dict
+            In float64: ``mean`` (n_tasks, n_features), and of the covariance either
+            ``reduction`` (n_tasks, n_features, n_rows), R in prior covariance -
+            R @ R.T, or ``factor`` (n_tasks, n_features, n_features), F in F @ F.T.
+        """
+        return self._posterior(self.features(support.X), support)
+
+    def predict(
+        self,
+        state: State,
+        X: Tensor,  # shape: (n_tasks, n_rows, *input)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, 2)
+        """Mean and logarithm of the variance of the predictive distribution."""
+        return self._predictive(state, self.features(X)).to(X.dtype)
+
+    def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
+        """Negative log predictive density of the query; both sets encoded at once."""
+        support, query = episodes
+        features = self.features(torch.cat([support.X, query.X], dim=1))
+        n_support = support.X.shape[1]
+        state = self._posterior(features[:, :n_support], support)
+        output = self._predictive(state, features[:, n_support:])
+        return row_loss(output.to(query.y.dtype), query)
+
+    def _posterior(
+        self,
+        features: Tensor,  # shape: (n_tasks, n_rows, n_features)
+        support: Rows,
+    ) -> State:
+        # Rows of zeros with residual zero add nothing to any of the sums below.
+        mask = support.mask.to(features.dtype)
+        features = features * mask[..., None]
+        residual = support.y * mask - features @ self.prior_mean.to(features.dtype)
+        if features.shape[1] < features.shape[2]:
+            return self._posterior_in_row_space(features, residual)
+        return self._posterior_in_feature_space(features, residual)
+
+    def _posterior_in_row_space(
+        self,
+        features: Tensor,  # shape: (n_tasks, n_rows, n_features)
+        residual: Tensor,  # shape: (n_tasks, n_rows)
+    ) -> State:
+        diagonal, low_rank = self._prior_covariance()
+        cross = features * diagonal + features @ low_rank @ low_rank.mT
+        gram = cross @ features.mT
+        factor = stable_cholesky(gram + self.noise_variance() * _eye_like(gram))
+        # One triangular solve serves the mean and the covariance.
+        right = torch.cat([cross, residual[..., None]], dim=-1)
+        solved = torch.linalg.solve_triangular(factor, right, upper=False)
+        reduction = solved[..., :-1].mT
+        shift = (reduction @ solved[..., -1:])[..., 0]
+        return {"mean": self.prior_mean + shift, "reduction": reduction}
+
+    def _posterior_in_feature_space(
+        self,
+        features: Tensor,  # shape: (n_tasks, n_rows, n_features)
+        residual: Tensor,  # shape: (n_tasks, n_rows)
+    ) -> State:
+        # In coordinates where the prior is N(0, I) the precision is at least I.
+        diagonal, low_rank = self._prior_covariance()
+        root = stable_cholesky((low_rank @ low_rank.mT + diagonal.diag())[None])[0]
+        noise = self.noise_variance().sqrt()
+        white = features @ root / noise
+        precision = white.mT @ white
+        factor = stable_cholesky(precision + _eye_like(precision))
+        moment = white.mT @ (residual[..., None] / noise)
+        right = torch.cat([root.mT.expand_as(precision), moment], dim=-1)
+        solved = torch.linalg.solve_triangular(factor, right, upper=False)
+        posterior = solved[..., :-1].mT
+        shift = (posterior @ solved[..., -1:])[..., 0]
+        return {"mean": self.prior_mean + shift, "factor": posterior}
+
+    def _predictive(
+        self,
+        state: State,
+        features: Tensor,  # shape: (n_tasks, n_rows, n_features)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, 2)
+        state = {name: value.to(features.dtype) for name, value in state.items()}
+        mean = features @ state["mean"][..., None]
+        if "factor" in state:
+            variance = (features @ state["factor"]).square().sum(-1)
+        else:
+            diagonal, low_rank = self._prior_covariance()
+            prior = features.square() @ diagonal
+            prior = prior + (features @ low_rank).square().sum(-1)
+            reduction = (features @ state["reduction"]).square().sum(-1)
+            # The difference of two large numbers may round to below zero.
+            variance = (prior - reduction).clamp(min=0)
+        log_variance = (variance + self.noise_variance()).log()
+        return torch.cat([mean, log_variance[..., None]], dim=-1)
+
+    def _prior_covariance(self) -> tuple[Tensor, Tensor]:
+        """Diagonal (n_features,) and low-rank factor (n_features, rank)."""
+        dtype = torch.float64
+        return self.log_diagonal.to(dtype).exp(), self.low_rank.to(dtype)
+
+
+def stable_cholesky(
+    matrix: Tensor,  # shape: (n_matrices, n, n)
+    max_tries: int = 10,
+) -> Tensor:  # shape: (n_matrices, n, n)
+    """Cholesky factors; matrices that round to indefinite get a growing jitter.
+
+    The jitter starts at the rounding error of a matrix's mean diagonal element and
+    grows tenfold; the other matrices of the batch are left as they are.
+    """
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    jitter = torch.finfo(matrix.dtype).eps
+    for _ in range(max_tries):
+        if not info.any():
+            break
+        scale = matrix.diagonal(dim1=-2, dim2=-1).mean(-1) * (info > 0)
+        jittered = matrix + jitter * scale[:, None, None] * _eye_like(matrix)
+        factor, info = torch.linalg.cholesky_ex(jittered)
+        jitter *= 10
+    return factor
+
+
+def _eye_like(matrix: Tensor) -> Tensor:  # shape: (n, n)
+    size = matrix.shape[-1]
+    return torch.eye(size, dtype=matrix.dtype, device=matrix.device)
+
+
+@document
+@dataclass(kw_only=True, eq=False, repr=False)
+class BayesianLinearRegressor(PredictiveStdMixin, BaseMetaEstimator):
+    """Bayesian linear regression with a prior learned across tasks (ALPaCA).
+
+    A task's target is linear in the features of a meta-learned encoder and in the raw
+    features; the weights have a normal prior whose mean and covariance are learned.
+    Adaptation is the closed-form posterior: it takes no step size, cannot diverge, and
+    comes with a predictive standard deviation. With ``hidden_layer_sizes=()`` there is
+    no encoder, and it is the empirical-Bayes linear mixed model.
+
+    Parameters
+    ----------
+    rank : int, default=16
+        Rank of the low-rank part of the prior covariance; 0 makes it diagonal.
+
+    %(module)s
+
+    %(mlp)s
+
+    %(episodes)s
+
+    %(outer)s
+
+    Attributes
+    ----------
+    %(fitted)s
+
+    See Also
+    --------
+    TransformerNeuralProcessRegressor : Adapts by a forward pass over the support.
+    MAMLRegressor : Adapts by gradient steps.
+
+    Notes
+    -----
+    Adapting costs the cube of the number of support rows or of features, whichever is
+    smaller. Do not use it where a task has thousands of features and rows.
+
+    References
+    ----------
+    Harrison, Sharma and Pavone, "Meta-Learning Priors for Efficient Online Bayesian
+    Regression", WAFR 2018.
+
+    Examples
+    --------
+    >>> from sklmeta import BayesianLinearRegressor
+    >>> from sklmeta.datasets import make_linear_tasks
+    >>> X, y, task = make_linear_tasks(40, random_state=0)
+    >>> old = task < 39
+    >>> est = BayesianLinearRegressor(max_iter=100, random_state=0)
+    >>> est = est.fit(X[old], y[old], task=task[old])
+    >>> est = est.adapt(X[~old][:5], y[~old][:5])
+    >>> y_mean, y_std = est.predict(X[~old][5:], return_std=True)
+    >>> y_mean.shape, y_std.shape
+    ((15,), (15,))
+    """
+
+    rank: int = 16
+    n_shots: int | tuple[int, int] = (1, 20)
+    n_query: int = 32
+    max_iter: int = 1500
+    lr: float = 1e-2
+    optimizer: str | type[torch.optim.Optimizer] = "AdamW"
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **COMMON_CONSTRAINTS,
+        "rank": [Interval(numbers.Integral, 0, None, closed="left")],
+    }
+
+    def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
+        no_encoder = self.module is None and len(self.hidden_layer_sizes) == 0
+        return BayesianLinearLearner(
+            spec, None if no_encoder else encoder, rank=self.rank
+        )

@@ -1,0 +1,407 @@
+"""Transformer neural processes: adaptation is one forward pass over the support."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sklmeta._compat import Interval
+from sklmeta._docs import document
+from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
+from sklmeta.base import BaseMetaEstimator
+from sklmeta.encoders import encode
+from sklmeta.faces import MetaClassifierMixin, PredictiveStdMixin
+from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec, row_loss
+from sklmeta.model_based.attention import AttentionLayer
+
+
+class TransformerNeuralProcessLearner(Learner):
+    """Support rows attend to each other, query rows to the support only.
+
+    Both streams pass through the same layers. The state is every layer's keys and
+    values of the support, so that a query row is predicted in one pass and never
+    depends on another. A learned key and value stand beside the support's: attention
+    to an empty support is attention to them.
+
+    - Regression: targets enter, and means leave, as deviations from the level
+      ``(k * mean(y) + kappa * mu) / (k + kappa)`` of the k support rows, with learned
+      kappa and mu. Shifts of the level between tasks are harmless, one row keeps its
+      level and an empty support has mu.
+    - Shared classes: a learned embedding of a support row's class enters, a linear
+      map gives the logits.
+    - Own classes: no class has an embedding. Support rows of one class attend to each
+      other with a learned bias of every head, and a logit is minus the scaled squared
+      distance between the query row and the class's mean support row, both as they
+      leave the last layer. Relabelling the classes permutes the logits, and any
+      number of classes may be predicted.
+
+    Parameters
+    ----------
+    spec : TaskSpec
+        The tasks, of any kind.
+
+    encoder : nn.Module or None
+        Maps (n, *input) to (n, spec.n_features_out). None leaves the raw features.
+
+    d_model : int, default=64
+        Width of a row between the layers.
+
+    n_layers : int, default=3
+        Number of layers.
+
+    n_heads : int, default=4
+        Number of attention heads; it must divide `d_model`.
+
+    min_noise : float, default=1e-2
+        Smallest predicted standard deviation, in units of the standardised target.
+
+    Raises
+    ------
+    ValueError
+        If `n_heads` does not divide `d_model`.
+
+    References
+    ----------
+    Nguyen and Grover, "Transformer Neural Processes: Uncertainty-Aware Meta Learning
+    Via Sequence Modeling", ICML 2022.
+    """
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        encoder: nn.Module | None,
+        *,
+        d_model: int = 64,
+        n_layers: int = 3,
+        n_heads: int = 4,
+        min_noise: float = 1e-2,
+    ):
+        super().__init__(spec)
+        if d_model % n_heads:
+            raise ValueError(
+                f"n_heads must divide d_model, got n_heads={n_heads} and "
+                f"d_model={d_model}."
+            )
+        self.encoder = encoder
+        self.uses_raw = encoder is None or len(spec.input_shape) == 1
+        width = 0 if encoder is None else spec.n_features_out
+        width += math.prod(spec.input_shape) if self.uses_raw else 0
+        self.embed_row = nn.Linear(width, d_model)
+        self.is_support = nn.Parameter(torch.zeros(d_model))
+        self.layers = nn.ModuleList(
+            AttentionLayer(d_model, n_heads) for _ in range(n_layers)
+        )
+        self.norm = nn.LayerNorm(d_model)
+        if spec.kind == "regression":
+            self.has_predictive_variance = True
+            self.log_min_variance = 2 * math.log(min_noise)
+            self.embed_target = nn.Linear(1, d_model, bias=False)
+            self.level = nn.Parameter(torch.tensor(0.0))  # mu
+            self.log_level_strength = nn.Parameter(torch.tensor(-1.0))  # log kappa
+            self.head = nn.Linear(d_model, 2)
+        elif spec.kind == "shared":
+            self.embed_class = nn.Embedding(spec.n_classes, d_model)
+            self.head = nn.Linear(d_model, spec.n_classes)
+        else:
+            self.same_class_bias = nn.Parameter(torch.ones(n_layers, n_heads))
+            self.head = nn.Linear(d_model, d_model, bias=False)
+            self.log_scale = nn.Parameter(torch.tensor(-math.log(d_model)))
+
+    def adapt(self, support: Rows) -> State:
+        """Pass the support through the layers.
+
+        Returns
+        -------
+        state : dict
+            ``keys`` and ``values`` (n_tasks, n_layers, n_heads, n_rows + 1, d_head),
+            the first row being the learned one; ``bias`` (n_tasks, n_rows + 1), 0 or,
+            for padding, minus infinity; ``level`` (n_tasks,) for regression or
+            ``prototypes`` (n_tasks, n_classes, d_model) for own classes.
+        """
+        return self._contextualise(support, None)[0]
+
+    def predict(
+        self,
+        state: State,
+        X: Tensor,  # shape: (n_tasks, n_rows, *input)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
+        """Mean and log-variance, or logits of the classes."""
+        rows = self._embed(X)
+        bias = state["bias"][:, None, None]
+        for i, layer in enumerate(self.layers):
+            rows = layer(rows, state["keys"][:, i], state["values"][:, i], bias)
+        return self._read_out(rows, state)
+
+    def prior_state(self) -> State | None:
+        """State of one task with an empty support; None for own classes."""
+        if self.spec.kind == "own":
+            return None
+        X = self.norm.weight.new_zeros(1, 0, *self.spec.input_shape)
+        y = X.new_zeros(1, 0)
+        if self.spec.kind == "shared":
+            y = y.long()
+        return self.adapt(Rows(X, y, X.new_zeros(1, 0), self.spec.n_classes))
+
+    def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
+        """Loss of the query; both sets pass through the layers side by side.
+
+        In training, one task in sixteen is judged with an empty support, so that the
+        prediction for a task of which nothing is known is learned too.
+        """
+        support = episodes.support
+        if self.training and self.spec.kind != "own":
+            n_tasks = len(support.mask)
+            kept = torch.arange(n_tasks) >= n_tasks // 16
+            mask = support.mask * kept.to(support.mask)[:, None]
+            support = support._replace(mask=mask)
+        state, rows = self._contextualise(support, episodes.query.X)
+        return row_loss(self._read_out(rows, state), episodes.query)
+
+    def _embed(
+        self,
+        X: Tensor,  # shape: (n_tasks, n_rows, *input)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, d_model)
+        blocks = [] if self.encoder is None else [encode(self.encoder, X)]
+        if self.uses_raw:
+            blocks.append(X.flatten(2))
+        return self.embed_row(torch.cat(blocks, dim=-1))
+
+    def _contextualise(
+        self,
+        support: Rows,
+        query_X: Tensor | None,  # shape: (n_tasks, n_query, *input)
+    ) -> tuple[State, Tensor]:  # the state; (n_tasks, n_query, d_model)
+        n_rows = support.X.shape[1]
+        X = support.X if query_X is None else torch.cat([support.X, query_X], dim=1)
+        rows = self._embed(X)
+        state, labels = self._embed_labels(support)
+        rows = torch.cat([rows[:, :n_rows] + labels, rows[:, n_rows:]], dim=1)
+        padding = F.pad(1 - support.mask, (1, 0)) > 0.5  # the learned row is real
+        state["bias"] = torch.zeros_like(padding, dtype=rows.dtype).masked_fill(
+            padding, -torch.inf
+        )
+        keys, values = [], []
+        for i, layer in enumerate(cast(Sequence[AttentionLayer], self.layers)):
+            key, value = layer.keys_and_values(rows[:, :n_rows])
+            bias = state["bias"][:, None, None]
+            if self.spec.kind == "own":
+                bias = bias + self._class_bias(support, i, rows.shape[1])
+            rows = layer(rows, key, value, bias)
+            keys.append(key)
+            values.append(value)
+        state["keys"] = torch.stack(keys, dim=1)
+        state["values"] = torch.stack(values, dim=1)
+        if self.spec.kind == "own":
+            members = F.one_hot(support.y, support.n_classes).to(rows.dtype)
+            members = members * support.mask[..., None]
+            sums = members.mT @ self.head(self.norm(rows[:, :n_rows]))
+            state["prototypes"] = sums / members.sum(1).clamp(min=1)[..., None]
+        return state, rows[:, n_rows:]
+
+    def _embed_labels(
+        self, support: Rows
+    ) -> tuple[State, Tensor]:  # the level; (n_tasks, n_rows, d_model)
+        if self.spec.kind == "regression":
+            strength = self.log_level_strength.exp()
+            total = (support.y * support.mask).sum(1) + strength * self.level
+            level = total / (support.mask.sum(1) + strength)
+            deviation = (support.y - level[:, None])[..., None]
+            return {"level": level}, self.is_support + self.embed_target(deviation)
+        if self.spec.kind == "shared":
+            return {}, self.is_support + self.embed_class(support.y)
+        return {}, self.is_support
+
+    def _class_bias(
+        self, support: Rows, layer: int, n_rows: int
+    ) -> Tensor:  # shape: (n_tasks, n_heads, n_rows, n_support + 1)
+        same = (support.y[:, :, None] == support.y[:, None, :]).to(support.mask.dtype)
+        # No class is known of the query rows, nor has the learned row one.
+        same = F.pad(same, (1, 0, 0, n_rows - same.shape[1]))
+        return self.same_class_bias[layer][:, None, None] * same[:, None]
+
+    def _read_out(
+        self,
+        rows: Tensor,  # shape: (n_tasks, n_rows, d_model)
+        state: State,
+    ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
+        output = self.head(self.norm(rows))
+        if self.spec.kind == "regression":
+            mean = output[..., :1] + state["level"][:, None, None]
+            floor = output.new_tensor(self.log_min_variance)
+            return torch.cat([mean, torch.logaddexp(output[..., 1:], floor)], dim=-1)
+        if self.spec.kind == "shared":
+            return output
+        distance = output[:, :, None] - state["prototypes"][:, None]
+        return -self.log_scale.exp() * distance.square().sum(-1)
+
+
+_LAYER_CONSTRAINTS: dict[str, Any] = {
+    "d_model": [Interval(numbers.Integral, 1, None, closed="left")],
+    "n_layers": [Interval(numbers.Integral, 1, None, closed="left")],
+    "n_heads": [Interval(numbers.Integral, 1, None, closed="left")],
+}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class _TransformerParameters(BaseMetaEstimator):
+    """The network's parameters, the same for both faces."""
+
+    d_model: int = 64
+    n_layers: int = 3
+    n_heads: int = 4
+    n_shots: int | tuple[int, int] = (1, 20)
+    n_query: int = 32
+    max_iter: int = 1500
+    lr: float = 3e-3
+    optimizer: str | type[torch.optim.Optimizer] = "AdamW"
+
+    def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
+        no_encoder = self.module is None and len(self.hidden_layer_sizes) == 0
+        return TransformerNeuralProcessLearner(
+            spec,
+            None if no_encoder else encoder,
+            d_model=self.d_model,
+            n_layers=self.n_layers,
+            n_heads=self.n_heads,
+        )
+
+
+@document
+@dataclass(kw_only=True, eq=False, repr=False)
+class TransformerNeuralProcessRegressor(PredictiveStdMixin, _TransformerParameters):
+    """Transformer neural process: in-context learning, trained on your own tasks.
+
+    Support rows attend to each other and query rows to the support, so adaptation is
+    one forward pass, for any number of support rows, none included. It predicts a mean
+    and a standard deviation.
+
+    Parameters
+    ----------
+    d_model : int, default=64
+        Width of a row between the layers.
+
+    n_layers : int, default=3
+        Number of attention layers.
+
+    n_heads : int, default=4
+        Attention heads of a layer; it must divide `d_model`.
+
+    %(module)s
+
+    %(mlp)s
+
+    %(episodes)s
+
+    %(outer)s
+
+    Attributes
+    ----------
+    %(fitted)s
+
+    See Also
+    --------
+    BayesianLinearRegressor : Closed form, and far faster to train.
+
+    Notes
+    -----
+    It wants tens of tasks to learn from, and support sizes like those of training
+    (`n_shots`). With few tasks prefer `BayesianLinearRegressor`. Adapting costs the
+    square of the number of support rows.
+
+    References
+    ----------
+    Nguyen and Grover, "Transformer Neural Processes: Uncertainty-Aware Meta Learning
+    Via Sequence Modeling", ICML 2022.
+
+    Examples
+    --------
+    >>> from sklmeta import TransformerNeuralProcessRegressor
+    >>> from sklmeta.datasets import make_pharmacokinetics
+    >>> X, y, task = make_pharmacokinetics(40, random_state=0)
+    >>> old = task < 39
+    >>> est = TransformerNeuralProcessRegressor(max_iter=20, random_state=0)
+    >>> est = est.fit(X[old], y[old], task=task[old])
+    >>> est = est.adapt(X[~old][:3], y[~old][:3])
+    >>> y_mean, y_std = est.predict(X[~old][3:], return_std=True)
+    >>> y_mean.shape, y_std.shape
+    ((9,), (9,))
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **COMMON_CONSTRAINTS,
+        **_LAYER_CONSTRAINTS,
+    }
+
+
+@document
+@dataclass(kw_only=True, eq=False, repr=False)
+class TransformerNeuralProcessClassifier(MetaClassifierMixin, _TransformerParameters):
+    """Transformer neural process: in-context learning, trained on your own tasks.
+
+    Support rows attend to each other and query rows to the support, so adaptation is
+    one forward pass. With shared classes the support may be empty or lack a class;
+    with classes of each task's own, a task may have any number of them.
+
+    Parameters
+    ----------
+    d_model : int, default=64
+        Width of a row between the layers.
+
+    n_layers : int, default=3
+        Number of attention layers.
+
+    n_heads : int, default=4
+        Attention heads of a layer; it must divide `d_model`.
+
+    %(module)s
+
+    %(mlp)s
+
+    %(own_classes)s
+
+    %(episodes)s
+
+    %(outer)s
+
+    Attributes
+    ----------
+    %(fitted)s
+
+    %(fitted_classes)s
+
+    See Also
+    --------
+    ProtoNetClassifier : Remembers class means; far faster to train.
+
+    References
+    ----------
+    Nguyen and Grover, "Transformer Neural Processes: Uncertainty-Aware Meta Learning
+    Via Sequence Modeling", ICML 2022.
+
+    Examples
+    --------
+    >>> from sklmeta import TransformerNeuralProcessClassifier
+    >>> from sklmeta.datasets import make_sensor_arrays
+    >>> X, y, task = make_sensor_arrays(20, random_state=0)
+    >>> old = task < 19
+    >>> est = TransformerNeuralProcessClassifier(max_iter=20, random_state=0)
+    >>> est = est.fit(X[old], y[old], task=task[old])
+    >>> est = est.adapt(X[~old][:12], y[~old][:12])
+    >>> est.predict(X[~old][12:]).shape
+    (48,)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **CLASS_CONSTRAINTS,
+        **_LAYER_CONSTRAINTS,
+    }

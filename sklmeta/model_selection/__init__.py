@@ -1,0 +1,18 @@
+"""Splitting, scoring and cross-validating by task."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+from sklmeta.model_selection._scorer import FewShotScorer
+from sklmeta.model_selection._split import LeaveOneTaskOut, TaskKFold, TaskShuffleSplit
+from sklmeta.model_selection._validation import few_shot_cross_validate
+
+__all__ = [
+    "FewShotScorer",
+    "LeaveOneTaskOut",
+    "TaskKFold",
+    "TaskShuffleSplit",
+    "few_shot_cross_validate",
+]

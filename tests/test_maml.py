@@ -1,0 +1,449 @@
+"""MAML against a slow reference: a loop over tasks, each step written out."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from sklmeta.encoders import MLP
+from sklmeta.engine import EngineWarning
+from sklmeta.gradient_based.inner_loop import (
+    gradient_step,
+    guarded_inner_loop,
+    inner_loop,
+)
+from sklmeta.gradient_based.maml import MAMLLearner
+from sklmeta.learner import Episodes, Rows, TaskSpec
+
+N_TASKS, N_SUPPORT, N_QUERY = 3, 7, 5
+INNER_LR = 0.05
+
+
+def encoder_of(name):
+    torch.manual_seed(0)
+    encoders = {
+        "mlp": lambda: MLP(3, (8, 6), "tanh"),
+        "layer_norm": lambda: nn.Sequential(
+            nn.Linear(3, 6), nn.LayerNorm(6), nn.Tanh()
+        ),
+        "batch_norm_eval": lambda: nn.Sequential(
+            nn.Linear(3, 6), nn.BatchNorm1d(6), nn.Tanh()
+        ),
+        "conv": lambda: nn.Sequential(
+            nn.Unflatten(1, (1, 3)), nn.Conv1d(1, 2, 1), nn.Tanh(), nn.Flatten()
+        ),
+        "relu": lambda: MLP(3, (8, 6)),
+    }
+    return encoders[name]().double()
+
+
+def learner_of(kind, name="mlp", **params):
+    torch.manual_seed(1)
+    n_classes = 4 if kind == "shared" else 0
+    params = {"inner_lr": INNER_LR, "inner_steps": 3, **params}
+    spec = TaskSpec(kind, (3,), n_features_out=6, n_classes=n_classes)
+    learner = MAMLLearner(spec, encoder_of(name), **params).double()
+    if name == "batch_norm_eval":
+        learner.eval()
+    return learner
+
+
+def episodes_of(kind, seed=0):
+    """Three tasks; when classes are their own, of 2, 3 and 4 classes."""
+    generator = torch.Generator().manual_seed(seed)
+    ways = torch.tensor([2, 3, 4]) if kind == "own" else None
+    n_classes = 0 if kind == "regression" else 4
+
+    def rows(n_rows):
+        X = torch.randn(N_TASKS, n_rows, 3, generator=generator).double()
+        if kind == "regression":
+            y = torch.randn(N_TASKS, n_rows, generator=generator).double()
+        else:
+            y = torch.arange(n_rows).expand(N_TASKS, -1) % (
+                4 if ways is None else ways[:, None]
+            )
+        return Rows(X, y, torch.ones_like(X[..., 0]), n_classes, ways)
+
+    return Episodes(rows(N_SUPPORT), rows(N_QUERY))
+
+
+def loss_of(output, y, kind):
+    if kind == "regression":
+        return F.mse_loss(output[:, 0], y)
+    return F.cross_entropy(output, y)
+
+
+def reference_adapt(learner, support, t, first_order=False):
+    """Adapt to task `t` alone; returns a function that predicts rows."""
+    kind = learner.spec.kind
+    X, y = support.X[t], support.y[t]
+    start = dict(learner.encoder.named_parameters())
+    n_outputs = {
+        "regression": 1,
+        "shared": support.n_classes,
+        "own": None if support.ways is None else int(support.ways[t]),
+    }[kind]
+    if learner.has_prototypes:
+        features = functional_call(learner.encoder, start, (X,))
+        means = torch.stack([features[y == c].mean(0) for c in range(n_outputs)])
+        weight, bias = 2 * means, -(means**2).sum(1)
+    else:
+        weight = learner.head.weight.expand(n_outputs, -1)
+        bias = learner.head.bias.expand(n_outputs)
+
+    # Copies, so that the inner gradient takes the prototypes as given.
+    encoder = {name: value.clone() for name, value in start.items()}
+
+    def predict(encoder, weight, bias, X):
+        features = functional_call(learner.encoder, encoder, (X,))
+        return features @ weight.T + bias
+
+    for _ in range(learner.inner_steps):
+        loss = loss_of(predict(encoder, weight, bias, X), y, kind)
+        gradients = torch.autograd.grad(
+            loss, [*encoder.values(), weight, bias], create_graph=not first_order
+        )
+        *body, g_weight, g_bias = gradients
+        encoder = {
+            name: value - INNER_LR * g
+            for (name, value), g in zip(encoder.items(), body, strict=True)
+        }
+        weight, bias = weight - INNER_LR * g_weight, bias - INNER_LR * g_bias
+    return lambda X: predict(encoder, weight, bias, X)
+
+
+def reference_meta_loss(learner, episodes, first_order=False):
+    query = episodes.query
+    return torch.stack(
+        [
+            loss_of(
+                reference_adapt(learner, episodes.support, t, first_order)(query.X[t]),
+                query.y[t],
+                learner.spec.kind,
+            )
+            for t in range(N_TASKS)
+        ]
+    )
+
+
+def meta_gradient(learner, loss):
+    return torch.autograd.grad(loss.sum(), list(learner.parameters()))
+
+
+def assert_same(actual, expected):
+    """Equal to 1e-12 of the largest entry."""
+    for a, e in zip(actual, expected, strict=True):
+        assert (a - e).abs().max() <= 1e-12 * e.abs().max().clamp(min=1e-3)
+
+
+KINDS = [
+    ("regression", "prototypes"),
+    ("shared", "prototypes"),
+    ("own", "shared"),
+    ("own", "prototypes"),
+]
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+@pytest.mark.parametrize(("kind", "head_init"), KINDS)
+@pytest.mark.parametrize("name", ["mlp", "layer_norm", "batch_norm_eval", "conv"])
+def test_value_and_meta_gradient(name, kind, head_init, first_order):
+    learner = learner_of(kind, name, head_init=head_init, first_order=first_order)
+    episodes = episodes_of(kind)
+    loss = learner.meta_loss(episodes)
+    expected = reference_meta_loss(learner, episodes, first_order)
+    assert_same([loss], [expected])
+    assert_same(meta_gradient(learner, loss), meta_gradient(learner, expected))
+
+
+@pytest.mark.parametrize(("kind", "head_init"), KINDS)
+@pytest.mark.parametrize("name", ["mlp", "layer_norm"])
+def test_meta_gradient_is_the_finite_difference(name, kind, head_init):
+    learner = learner_of(kind, name, head_init=head_init)
+    episodes = episodes_of(kind)
+    gradients = meta_gradient(learner, learner.meta_loss(episodes))
+    generator = torch.Generator().manual_seed(3)
+    direction = [
+        torch.randn(p.shape, generator=generator).double() for p in learner.parameters()
+    ]
+    derivative = sum((g * d).sum() for g, d in zip(gradients, direction, strict=True))
+    values = []
+    for shift in (1e-5, -1e-5):
+        moved = copy.deepcopy(learner)
+        with torch.no_grad():
+            for p, d in zip(moved.parameters(), direction, strict=True):
+                p += shift * d
+        values.append(moved.meta_loss(episodes).sum().detach())
+    difference = (values[0] - values[1]) / 2e-5
+    torch.testing.assert_close(derivative, difference, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("engine", ["batched", "vmap", "loop"])
+@pytest.mark.parametrize(("kind", "head_init"), KINDS)
+def test_engines_agree(kind, head_init, engine):
+    learner = learner_of(kind, "relu", head_init=head_init, engine=engine)
+    episodes = episodes_of(kind)
+    loss = learner.meta_loss(episodes)
+    expected = reference_meta_loss(learner, episodes)
+    assert learner.engine.name == engine
+    assert_same([loss], [expected])
+    assert_same(meta_gradient(learner, loss), meta_gradient(learner, expected))
+
+
+@pytest.mark.parametrize(("kind", "head_init"), KINDS)
+def test_adapt_follows_the_reference_where_nothing_diverges(kind, head_init):
+    learner = learner_of(kind, head_init=head_init).eval()
+    support, query = episodes_of(kind)
+    with torch.no_grad():
+        state = learner.adapt(support)
+        output = learner.predict(state, query.X)
+    assert not any(value.requires_grad for value in state.values())
+    assert state["n_guarded"].tolist() == [0] * N_TASKS
+    for t in range(N_TASKS):
+        expected = reference_adapt(learner, support, t)(query.X[t])
+        assert_same([output[t, :, : expected.shape[1]]], [expected])
+
+
+@pytest.mark.parametrize(("kind", "head_init"), KINDS)
+def test_adapt_in_training_mode_keeps_the_graph(kind, head_init):
+    learner = learner_of(kind, head_init=head_init)
+    episodes = episodes_of(kind)
+    state = learner.adapt(episodes.support)
+    expected = learner.meta_loss(episodes)
+    actual = super(MAMLLearner, learner).meta_loss(episodes)
+    assert all(value.requires_grad for value in state.values())
+    assert_same([actual], [expected])
+
+
+def test_meta_loss_without_gradients():
+    learner = learner_of("regression").eval()
+    episodes = episodes_of("regression")
+    with torch.no_grad():
+        loss = learner.meta_loss(episodes)
+    assert not loss.requires_grad
+    assert_same([loss], [reference_meta_loss(learner, episodes)])
+
+
+@pytest.mark.parametrize(("kind", "head_init"), KINDS)
+def test_padding_is_inert(kind, head_init):
+    learner = learner_of(kind, head_init=head_init)
+    episodes = episodes_of(kind)
+
+    def padded(rows):
+        fill = torch.full_like(rows.X[:, :2], 1e3)
+        y = torch.zeros_like(rows.y[:, :2])
+        mask = torch.zeros_like(rows.mask[:, :2])
+        return rows._replace(
+            X=torch.cat([rows.X, fill], 1),
+            y=torch.cat([rows.y, y], 1),
+            mask=torch.cat([rows.mask, mask], 1),
+        )
+
+    with_padding = Episodes(*map(padded, episodes))
+    loss, expected = learner.meta_loss(with_padding), learner.meta_loss(episodes)
+    assert_same([loss], [expected])
+    assert_same(meta_gradient(learner, loss), meta_gradient(learner, expected))
+    learner.eval()
+    state = learner.adapt(with_padding.support)
+    expected_state = learner.adapt(episodes.support)
+    assert_same(state.values(), expected_state.values())
+
+
+@pytest.mark.parametrize("head_init", ["shared", "prototypes"])
+def test_other_numbers_of_classes(head_init):
+    learner = learner_of("own", head_init=head_init).eval()
+    for n_classes in (2, 3, 9):
+        y = torch.arange(n_classes).repeat(1, 2)
+        X = torch.randn(1, len(y[0]), 3).double()
+        ways = torch.tensor([n_classes])
+        support = Rows(X, y, torch.ones_like(X[..., 0]), n_classes, ways)
+        output = learner.predict(learner.adapt(support), X)
+        assert output.shape == (1, 2 * n_classes, n_classes)
+
+
+def test_body_stays_only_with_one_step_from_a_shared_vector():
+    for head_init, inner_steps, stays in [
+        ("shared", 1, True),
+        ("shared", 2, False),
+        ("prototypes", 1, False),
+    ]:
+        learner = learner_of("own", head_init=head_init, inner_steps=inner_steps)
+        assert learner.body_stays is stays
+        support = episodes_of("own").support
+        state = learner.eval().adapt(support)
+        moved = [
+            (state[f"encoder.{name}"] - p).abs().max() > 1e-15
+            for name, p in learner.encoder.named_parameters()
+        ]
+        assert any(moved) is not stays
+    assert not learner_of("shared", head_init="shared", inner_steps=1).body_stays
+
+
+def test_frozen_parameters_stay():
+    learner = learner_of("regression")
+    encoder = encoder_of("mlp")
+    encoder[0].weight.requires_grad_(False)
+    learner = MAMLLearner(learner.spec, encoder).double().eval()
+    assert "encoder.0.weight" not in learner.adapt(episodes_of("regression").support)
+
+
+@pytest.mark.parametrize("kind", ["regression", "shared", "own"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_divergent_step_size_is_guarded(kind, dtype):
+    learner = learner_of(kind, "relu", inner_lr=1e4, inner_steps=5).to(dtype).eval()
+    support, query = (rows.to("cpu", dtype) for rows in episodes_of(kind))
+    state = learner.adapt(support)
+    assert (state["n_guarded"] > 0).any()
+    assert learner.predict(state, query.X).isfinite().all()
+
+
+@pytest.mark.parametrize("scale", [1e4, 1e15])
+def test_huge_input_gives_no_nan(scale):
+    learner = learner_of("regression", "relu", inner_lr=1.0).float().eval()
+    support, query = (
+        rows.to("cpu", torch.float32) for rows in episodes_of("regression")
+    )
+    support = support._replace(X=scale * support.X, y=scale * support.y)
+    state = learner.adapt(support)
+    assert learner.predict(state, scale * query.X).isfinite().all()
+
+
+def test_tasks_do_not_influence_one_another():
+    """Also bitwise, when the guard acts on some of them."""
+    learner = learner_of("regression", "relu", inner_lr=1.0, adapt_steps=6).eval()
+    support = episodes_of("regression").support
+    y = support.y * torch.tensor([[0.01], [1.0], [100.0]])
+    together = learner.adapt(support._replace(y=y))
+    assert 0 < (together["n_guarded"] > 0).sum()
+    for t in range(N_TASKS):
+        one = Rows(support.X[[t]], y[[t]], support.mask[[t]])
+        alone = learner.adapt(one)
+        for name, value in alone.items():
+            torch.testing.assert_close(together[name][[t]], value, rtol=1e-9, atol=0)
+
+
+def test_further_steps_never_raise_the_support_loss():
+    learner = learner_of("regression", "relu", inner_lr=0.5, inner_steps=1).eval()
+    support = episodes_of("regression").support
+    losses = []
+    for adapt_steps in range(1, 12):
+        learner.adapt_steps = adapt_steps
+        output = learner.predict(learner.adapt(support), support.X)[..., 0]
+        losses.append((output - support.y).square().mean(1))
+    losses = torch.stack(losses)
+    assert (losses[1:] <= losses[:-1] + 1e-12).all()
+    assert (losses[-1] < losses[0]).all()
+
+
+def quadratic(parameters):
+    return parameters["w"].square().sum(1)
+
+
+def test_guard_halves_a_step_until_it_is_within_the_limit():
+    start = {"w": torch.tensor([[1.0], [2.0]])}
+
+    def jump(parameters, gradients):
+        """Goes to -9 for the first task, which is 81 times its loss, and to 0."""
+        return {"w": torch.tensor([[-9.0], [0.0]])}
+
+    adapted, n_guarded = guarded_inner_loop(
+        quadratic, start, jump, 1, n_trained_steps=1
+    )
+    # Half way is -4, still 16 times the start; a quarter is -1.5.
+    assert adapted["w"].tolist() == [[-1.5], [0.0]]
+    assert n_guarded.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_guard_drops_a_step_that_stays_bad(value):
+    start = {"w": torch.tensor([[1.0], [2.0]])}
+
+    def jump(parameters, gradients):
+        return {"w": torch.tensor([[value], [1.0]])}
+
+    adapted, n_guarded = guarded_inner_loop(
+        quadratic, start, jump, 2, n_trained_steps=2
+    )
+    assert adapted["w"].tolist() == [[1.0], [1.0]]
+    assert n_guarded.tolist() == [2, 0]
+
+
+def test_extra_steps_follow_their_own_rule():
+    start = {"w": torch.tensor([[1.0]])}
+    calls = []
+
+    def learned(parameters, gradients):
+        calls.append("learned")
+        return gradient_step(parameters, gradients, lr=0.1)
+
+    def plain(parameters, gradients):
+        calls.append("plain")
+        return gradient_step(parameters, gradients, lr=1.25)
+
+    adapted, n_guarded = guarded_inner_loop(
+        quadratic, start, learned, 3, n_trained_steps=2, extra_update=plain
+    )
+    assert calls == ["learned", "learned", "plain"]
+    # 0.64 - 1.25 * 1.28 = -0.96 raises the loss; half the step, -0.16, does not.
+    torch.testing.assert_close(adapted["w"], torch.tensor([[-0.16]]))
+    assert n_guarded.tolist() == [0]
+
+
+def test_unused_parameters_get_zero_gradients():
+    start = {
+        "w": torch.tensor([[1.0]], requires_grad=True),
+        "unused": torch.tensor([[3.0]], requires_grad=True),
+    }
+    adapted = inner_loop(quadratic, start, gradient_step_of(0.25), 2)
+    assert adapted["unused"].item() == 3.0
+    assert adapted["w"].item() == 0.25
+
+
+def gradient_step_of(lr):
+    return lambda parameters, gradients: gradient_step(parameters, gradients, lr=lr)
+
+
+def test_module_that_vmap_refuses():
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gru = nn.GRU(3, 6, batch_first=True)
+
+        def forward(self, X):
+            return self.gru(X[:, None])[0][:, 0]
+
+    spec = TaskSpec("regression", (3,), n_features_out=6, n_classes=0)
+    learner = MAMLLearner(spec, Recurrent(), inner_lr=INNER_LR, inner_steps=2).double()
+    episodes = episodes_of("regression")
+    with pytest.warns(EngineWarning, match="Recurrent"):
+        loss = learner.meta_loss(episodes)
+    assert learner.engine.name == "loop"
+    assert_same([loss], [reference_meta_loss(learner, episodes)])
+
+
+def test_batch_norm_in_training_mode_learns_its_statistics():
+    learner = learner_of("regression", "batch_norm_eval").train()
+    before = learner.encoder[1].running_mean.clone()
+    with pytest.warns(EngineWarning, match="batch statistics"):
+        learner.meta_loss(episodes_of("regression")).sum().backward()
+    after = learner.encoder[1].running_mean.clone()
+    assert (before != after).any()
+    learner.eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        learner.adapt(episodes_of("regression").support)
+    assert (after == learner.encoder[1].running_mean).all()
+
+
+def test_unknown_head_init():
+    with pytest.raises(ValueError, match="head_init"):
+        learner_of("own", head_init="zeros")
