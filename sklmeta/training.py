@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import skorch
 import torch
-from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
+from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback, LRScheduler
 from skorch.helper import predefined_split
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
@@ -147,6 +149,35 @@ class _MetaNet(skorch.NeuralNet):
             self.interrupted_ = not self.stop_requested
 
 
+class _Clipping(Callback):
+    """Scales the meta-gradient down, and leaves out one that is not finite.
+
+    Differentiating through inner steps on a support that nearly diverges can overflow
+    where the loss does not; scaling infinity to one gives NaN in every weight.
+    """
+
+    def __init__(self, max_norm: float | None):
+        self.max_norm = math.inf if max_norm is None else max_norm
+        self.n_skipped = 0
+
+    def on_grad_computed(self, net: Any, named_parameters: Any, **kwargs: Any) -> None:
+        parameters = [value for _, value in named_parameters]
+        norm = nn.utils.clip_grad_norm_(parameters, self.max_norm)
+        if not torch.isfinite(norm):
+            self.n_skipped += 1
+            for parameter in parameters:
+                parameter.grad = None
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        if self.n_skipped:
+            warnings.warn(
+                f"{self.n_skipped} meta-updates were left out because their gradient "
+                "was not finite. A lower inner_lr or lr would make use of them.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+
+
 class _Recorder(Callback):
     """Keeps the weights of the last and of the best epoch, and stops when told."""
 
@@ -260,8 +291,7 @@ def _make_net(
 ) -> _MetaNet:
     n_epochs = math.ceil(options.max_iter / UPDATES_PER_EPOCH)
     callbacks: list[Any] = []
-    if options.max_grad_norm is not None:
-        callbacks.append(("clipping", GradientNormClipping(options.max_grad_norm)))
+    callbacks.append(("clipping", _Clipping(options.max_grad_norm)))
     if options.lr_schedule == "cosine":
         schedule = LRScheduler(
             torch.optim.lr_scheduler.CosineAnnealingLR,

@@ -27,7 +27,11 @@ def shared_tasks():
         shared_labels=True,
         random_state=0,
     )
-    return X, np.array(["ill", "unsure", "well"])[np.unique(y, return_inverse=True)[1]], task
+    return (
+        X,
+        np.array(["ill", "unsure", "well"])[np.unique(y, return_inverse=True)[1]],
+        task,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -102,7 +102,9 @@ def test_one_table_is_an_ordinary_estimator(regression_tasks):
     est = regressor(max_iter=100).fit(X, y)
     assert est.score(X, y) > 0.5
     # it is adapted to the whole table
-    np.testing.assert_array_equal(est.predict(X), clone(est).fit(X, y).adapt(X, y).predict(X))
+    np.testing.assert_array_equal(
+        est.predict(X), clone(est).fit(X, y).adapt(X, y).predict(X)
+    )
 
 
 def test_predict_and_task_must_go_together(regression_tasks):

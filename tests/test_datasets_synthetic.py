@@ -61,9 +61,10 @@ def test_random_state(make):
     first, second = make(5, random_state=shared)[0], make(5, random_state=shared)[0]
     np.testing.assert_array_equal(first, one[0])
     assert not np.array_equal(first, second)
-    before = np.random.get_state()[1].copy()
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
     make(5, random_state=0)
-    np.testing.assert_array_equal(before, np.random.get_state()[1])
+    after = np.random.get_state()[1]  # noqa: NPY002
+    np.testing.assert_array_equal(before, after)
 
 
 @pytest.mark.parametrize("make", GENERATORS)

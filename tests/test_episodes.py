@@ -141,7 +141,9 @@ def test_first_takes_rows_in_order():
 @pytest.mark.parametrize("kind", KINDS)
 def test_splitter_chooses_the_support(kind):
     codes, y = ragged_table()
-    splitter = TimeSeriesSplit(2) if kind == "regression" else ShuffleSplit(3, test_size=0.5)
+    splitter = (
+        TimeSeriesSplit(2) if kind == "regression" else ShuffleSplit(3, test_size=0.5)
+    )
     keep = np.bincount(codes)[codes] >= 12
     codes = np.unique(codes[keep], return_inverse=True)[1]
     y = y[keep]
@@ -200,7 +202,10 @@ def test_padding_is_zero_and_masked():
     labels = torch.cat([torch.from_numpy(y), torch.zeros(1, dtype=torch.long)])
     drawn = sampler.sample(16, np.random.default_rng(0))
     episodes = gather_episodes(drawn, X, labels, n_classes=4)
-    for rows, index in ((episodes.support, drawn.support), (episodes.query, drawn.query)):
+    for rows, index in (
+        (episodes.support, drawn.support),
+        (episodes.query, drawn.query),
+    ):
         mask = torch.from_numpy(index >= 0)
         assert torch.equal(rows.mask.bool(), mask)
         assert (rows.X[~mask] == 0).all()

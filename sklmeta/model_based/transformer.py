@@ -65,11 +65,6 @@ class TransformerNeuralProcessLearner(Learner):
     min_noise : float, default=1e-2
         Smallest predicted standard deviation, in units of the standardised target.
 
-    Raises
-    ------
-    ValueError
-        If `n_heads` does not divide `d_model`.
-
     References
     ----------
     Nguyen and Grover, "Transformer Neural Processes: Uncertainty-Aware Meta Learning
@@ -187,9 +182,7 @@ class TransformerNeuralProcessLearner(Learner):
         state, labels = self._embed_labels(support)
         rows = torch.cat([rows[:, :n_rows] + labels, rows[:, n_rows:]], dim=1)
         padding = F.pad(1 - support.mask, (1, 0)) > 0.5  # the learned row is real
-        state["bias"] = torch.zeros_like(padding, dtype=rows.dtype).masked_fill(
-            padding, -torch.inf
-        )
+        state["bias"] = rows.new_zeros(padding.shape).masked_fill(padding, -torch.inf)
         keys, values = [], []
         for i, layer in enumerate(cast(Sequence[AttentionLayer], self.layers)):
             key, value = layer.keys_and_values(rows[:, :n_rows])

@@ -1,0 +1,51 @@
+# Every target makes its own virtual environment first; see tools/bootstrap.py.
+PYTHON ?= python3
+VENV ?= .venv
+VENV_OLDEST ?= .venv-oldest
+# Processes that pytest runs in; 0 means none besides itself.
+WORKERS ?= 2
+
+export OMP_NUM_THREADS ?= 1
+export MPLBACKEND ?= Agg
+# So that an interpreter which has the dependencies but not the project works too.
+export PYTHONPATH := $(CURDIR)
+
+BOOTSTRAP = $(PYTHON) tools/bootstrap.py --venv $(VENV)
+BOOTSTRAP_OLDEST = $(PYTHON) tools/bootstrap.py --venv $(VENV_OLDEST) \
+	--constraints constraints-oldest.txt --no-fallback
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-oldest lint clean
+
+help:
+	@echo "make demo         meta-learning against the alternatives, in three minutes"
+	@echo "make test         ruff, mypy, the tests and the docstrings' examples"
+	@echo "make test-oldest  the tests on the oldest dependencies that are admitted"
+	@echo "make lint         ruff and mypy alone"
+	@echo "make clean        remove environments, caches and results"
+	@echo "Variables: PYTHON=$(PYTHON) VENV=$(VENV) WORKERS=$(WORKERS)"
+
+demo:
+	@python=$$($(BOOTSTRAP) --needs plot) && "$$python" -u examples/demo.py
+
+test:
+	@python=$$($(BOOTSTRAP)) && set -x \
+	&& "$$python" -m ruff check . \
+	&& "$$python" -m ruff format --check . \
+	&& "$$python" -m mypy \
+	&& "$$python" -m pytest -n $(WORKERS) --doctest-modules tests sklmeta
+
+test-oldest:
+	@python=$$($(BOOTSTRAP_OLDEST)) && set -x \
+	&& "$$python" -m pytest -n $(WORKERS) --doctest-modules tests sklmeta
+
+lint:
+	@python=$$($(BOOTSTRAP)) && set -x \
+	&& "$$python" -m ruff check . \
+	&& "$$python" -m ruff format --check . \
+	&& "$$python" -m mypy
+
+clean:
+	rm -rf .venv .venv-oldest build dist output *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
