@@ -51,8 +51,9 @@ def map_pharmacokinetics(
             residuals(theta + 1e-6 * e) - residuals(theta - 1e-6 * e) for e in eye
         ]
         J = np.stack(columns, axis=2) / 2e-6  # (n_tasks, n_residuals, 3)
-        A = J.mT @ J + damping[:, None, None] * eye
-        step = -np.linalg.solve(A, J.mT @ r[:, :, None])[..., 0]
+        Jt = np.swapaxes(J, 1, 2)
+        A = Jt @ J + damping[:, None, None] * eye
+        step = -np.linalg.solve(A, Jt @ r[:, :, None])[..., 0]
         r_new = residuals(theta + step)
         better = (r_new**2).sum(1) <= (r**2).sum(1)
         theta = np.where(better[:, None], theta + step, theta)

@@ -54,7 +54,7 @@ class BaselineEstimator(BaseEstimator):
     """
 
     __metadata_request__fit = {"task": True}
-    __metadata_request__score = {"task": True}
+    __metadata_request__score = {"task": True, "shots": True}
     __metadata_request__predict = {"task": True}
     __metadata_request__predict_proba = {"task": True}
     __metadata_request__predict_log_proba = {"task": True}

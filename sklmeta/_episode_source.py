@@ -21,7 +21,7 @@ from sklmeta.episodes import EpisodeSampler, gather_episodes, split_support_quer
 from sklmeta.learner import Episodes
 
 MAX_ONE_TABLE_SUPPORT = 1000
-MAX_ONE_TABLE_ROWS = 2**12
+MAX_ONE_TABLE_ROWS = 2**10
 MIN_VALIDATION_TASKS = 10
 N_VALIDATION_BATCHES = 4
 

@@ -58,10 +58,8 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters):
     """
 
     __metadata_request__fit = {"task": True}
-    __metadata_request__score = {"task": True}
+    __metadata_request__score = {"task": True, "shots": True}
     __metadata_request__predict = {"task": True}
-
-    _doc_link_module = "sklmeta"
 
     classes_: NDArray
     n_guarded_: int

@@ -329,4 +329,12 @@ def _make_net(
 
 
 def _optimizer_class(optimizer: Any) -> type[torch.optim.Optimizer]:
-    return getattr(torch.optim, optimizer) if isinstance(optimizer, str) else optimizer
+    if not isinstance(optimizer, str):
+        return optimizer
+    found = getattr(torch.optim, optimizer, None)
+    if not isinstance(found, type):
+        raise ValueError(
+            f"optimizer={optimizer!r} is not a class in torch.optim; 'Adam', 'AdamW' "
+            "and 'SGD' are."
+        )
+    return found

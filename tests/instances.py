@@ -7,8 +7,10 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 import sklmeta
 
-# Few updates: these are checks of behaviour, not of accuracy. What scikit-learn's own
-# checks ask of accuracy is met all the same.
+# Few updates and small transformers: these are checks of behaviour, not of accuracy.
+# What scikit-learn's own checks ask of accuracy is met all the same.
+SMALL = {"d_model": 16, "n_layers": 2, "n_heads": 2, "hidden_layer_sizes": (16,)}
+
 META_CLASSIFIERS = {
     "maml": sklmeta.MAMLClassifier(max_iter=30, random_state=0),
     "maml_first_order": sklmeta.MAMLClassifier(
@@ -22,7 +24,7 @@ META_CLASSIFIERS = {
         max_iter=30, metric="cosine", random_state=0
     ),
     "transformer_classifier": sklmeta.TransformerNeuralProcessClassifier(
-        max_iter=50, random_state=0
+        max_iter=50, random_state=0, **SMALL
     ),
 }
 META_REGRESSORS = {
@@ -32,7 +34,7 @@ META_REGRESSORS = {
         hidden_layer_sizes=(), max_iter=50, random_state=0
     ),
     "transformer_regressor": sklmeta.TransformerNeuralProcessRegressor(
-        max_iter=100, random_state=0
+        max_iter=100, random_state=0, **SMALL
     ),
 }
 BASELINE_CLASSIFIERS = {

@@ -38,7 +38,9 @@ class MetaRidge(RegressorMixin, BaseEstimator):
 
     def fit(self, X, y, task=None):
         labels = np.unique(task)
-        solve = [np.linalg.lstsq(X[task == t], y[task == t])[0] for t in labels]
+        solve = [
+            np.linalg.lstsq(X[task == t], y[task == t], rcond=None)[0] for t in labels
+        ]
         self.prior_ = np.mean(solve, axis=0)
         self.coef_ = {None: self.prior_}
         return self

@@ -1,0 +1,62 @@
+"""Adapting in bulk: chunks, padding, and what is kept per task."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+import pytest
+from instances import META
+from sklearn.base import clone, is_classifier
+
+from sklmeta import adaptation
+
+
+def outputs(estimator, X, task):
+    method = getattr(estimator, "predict_proba", estimator.predict)
+    return method(X, task=task)
+
+
+@pytest.mark.parametrize("name", META)
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"STATE_BUDGET": 0},
+        {"TASKS_PER_CHUNK": 3},
+        {"ROWS_PER_CHUNK": 40, "QUERY_BLOCK": 4},
+    ],
+)
+def test_chunks_do_not_change_the_answer(
+    name, limits, monkeypatch, regression_tasks, shared_tasks
+):
+    X, y, task = shared_tasks if is_classifier(META[name]) else regression_tasks
+    estimator = clone(META[name]).fit(X, y, task=task)
+    expected = outputs(estimator.adapt(X, y, task=task), X, task)
+    for limit, value in limits.items():
+        monkeypatch.setattr(adaptation, limit, value)
+    estimator.adapt(X, y, task=task)
+    if "STATE_BUDGET" in limits:
+        kept = {"support" in chunk for chunk in estimator._adaptation["chunks"]}
+        assert True in kept or name.startswith(("protonet", "mixed"))
+    np.testing.assert_allclose(
+        outputs(estimator, X, task), expected, rtol=1e-7, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("name", META)
+def test_predicting_for_some_of_the_tasks(name, regression_tasks, shared_tasks):
+    X, y, task = shared_tasks if is_classifier(META[name]) else regression_tasks
+    estimator = clone(META[name]).fit(X, y, task=task).adapt(X, y, task=task)
+    expected = outputs(estimator, X, task)
+    rows = np.flatnonzero(np.isin(task, [17, 3]))[::-1]
+    some = outputs(estimator, X[rows], task[rows])
+    np.testing.assert_allclose(some, expected[rows], rtol=1e-7, atol=1e-9)
+
+
+def test_one_large_task_among_small_ones(regression_tasks):
+    X, y, _ = regression_tasks
+    task = np.minimum(np.arange(len(X)) // 3, 20)
+    estimator = clone(META["bayesian_linear"]).fit(X, y, task=task)
+    bulk = estimator.adapt(X, y, task=task).predict(X, task=task)
+    large = task == 20
+    single = estimator.adapt(X[large], y[large]).predict(X[large])
+    np.testing.assert_allclose(bulk[large], single, rtol=1e-7)

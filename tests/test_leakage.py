@@ -1,0 +1,97 @@
+"""Nothing of a held-out task reaches meta-training, nor a query its own prediction.
+
+Each test plants a leak that would be seen.
+"""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+from sklearn import config_context
+from sklearn.model_selection import KFold, cross_validate
+from sklearn.neighbors import KNeighborsRegressor
+
+from sklmeta import BayesianLinearRegressor, PerTask
+from sklmeta.model_selection import FewShotScorer, TaskKFold, few_shot_cross_validate
+
+
+def estimator():
+    return BayesianLinearRegressor(max_iter=60, lr=1e-2, random_state=0)
+
+
+def folds(X, y, task):
+    with config_context(enable_metadata_routing=True):
+        return cross_validate(
+            estimator(),
+            X,
+            y,
+            params={"task": task},
+            cv=TaskKFold(3),
+            scoring=FewShotScorer(shots=3),
+            return_estimator=True,
+            return_indices=True,
+            error_score="raise",
+        )
+
+
+def test_held_out_rows_do_not_move_the_learned_weights(regression_tasks):
+    X, y, task = regression_tasks
+    honest = folds(X, y, task)
+    for fold, test in enumerate(honest["indices"]["test"]):
+        assert not set(task[test]) & set(task[honest["indices"]["train"][fold]])
+        spoiled_X, spoiled_y = X.copy(), y.copy()
+        spoiled_X[test] += 1e3
+        spoiled_y[test] *= -50
+        spoiled = folds(spoiled_X, spoiled_y, task)
+        for name, value in honest["estimator"][fold]._weights.items():
+            np.testing.assert_array_equal(
+                value, spoiled["estimator"][fold]._weights[name]
+            )
+
+
+def tasks_that_only_memory_solves():
+    """The target is the task's secret number; a feature names the task."""
+    rng = np.random.default_rng(0)
+    task = np.repeat(np.arange(24), 12)
+    X = np.eye(24)[task] + 0.01 * rng.normal(size=(len(task), 24))
+    return X, rng.normal(size=24)[task], task
+
+
+def test_a_leak_across_tasks_would_be_seen():
+    X, y, task = tasks_that_only_memory_solves()
+    est = BayesianLinearRegressor(max_iter=300, lr=1e-2, random_state=0)
+    with config_context(enable_metadata_routing=True):
+        leaky = cross_validate(
+            est,
+            X,
+            y,
+            params={"task": task},
+            cv=KFold(3, shuffle=True, random_state=0),
+            scoring="r2",
+            error_score="raise",
+        )["test_score"]
+        honest = cross_validate(
+            est,
+            X,
+            y,
+            params={"task": task},
+            cv=TaskKFold(3),
+            scoring="r2",
+            error_score="raise",
+        )["test_score"]
+    assert leaky.mean() > 0.5
+    assert honest.mean() < 0.1
+
+
+def test_a_support_row_in_the_query_would_be_seen():
+    """A nearest neighbour of pure noise is right only about rows it remembers."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3))
+    y = rng.normal(size=400)
+    task = np.repeat(np.arange(20), 20)
+    memory = PerTask(KNeighborsRegressor(n_neighbors=1)).fit(X, y, task=task)
+    scores = few_shot_cross_validate(memory, X, y, task, shots=[5, 19], cv=4)
+    error = scores["sse"].sum() / scores["sst"].sum()
+    assert error > 1.5
+    memory.adapt(X, y, task=task)
+    np.testing.assert_allclose(memory.predict(X, task=task), y)
