@@ -1,6 +1,6 @@
 """Many tasks: how long `fit` takes to its first update, and how much memory it needs.
 
-    python benchmarks/scale.py
+python benchmarks/scale.py
 """
 
 # Authors: The sklmeta developers
@@ -12,6 +12,7 @@ import argparse
 import resource
 import threading
 import time
+from typing import Self
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ def resident_mib() -> float:
 class PeakMemory:
     """Largest resident memory while the block runs, sampled every 5 ms."""
 
-    def __enter__(self) -> PeakMemory:
+    def __enter__(self) -> Self:
         self.peak = self.start = resident_mib()
         self.running = True
         self.thread = threading.Thread(target=self._watch)
@@ -92,9 +93,10 @@ def main() -> None:
     rng = np.random.default_rng(0)
     warm = rng.normal(size=(100, N_FEATURES))
     MAMLRegressor(max_iter=1).fit(warm, warm[:, 0], task=np.arange(100) // 10)
+    more = "| more MiB "
     lines = [
-        "| tasks | arrays, MiB | first update, s | its CPU, s | 20 updates, s "
-        f"| more memory, MiB | adapt to {MAX_ADAPTED:,} at most, s | more memory, MiB |",
+        f"| tasks | arrays, MiB | first update, s | its CPU, s | 20 updates, s {more}"
+        f"| adapt to {MAX_ADAPTED:,} at most, s {more}|",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for n_tasks in sizes:

@@ -65,6 +65,11 @@ def check_rows(estimator: Any, X: Any, y: Any = "no_validation", **options: Any)
     """Validate X (and y) as scikit-learn does; text columns get a hint."""
     if not isinstance(y, str) and is_regressor(estimator):
         options["y_numeric"] = True
+        if np.asarray(y).dtype.kind in "UST":
+            raise ValueError(
+                "y is text, and a regressor predicts numbers; a classifier predicts "
+                "labels."
+            )
     try:
         return validate_data(
             estimator,
@@ -74,13 +79,20 @@ def check_rows(estimator: Any, X: Any, y: Any = "no_validation", **options: Any)
             allow_nd=True,
             **options,
         )
-    except ValueError as error:
-        if "could not convert string to float" not in str(error):
-            raise
-        raise ValueError(
-            f"X has a column of text ({error}). Encode it first, for example with a "
-            "ColumnTransformer of a OneHotEncoder in a Pipeline in front."
-        ) from error
+    except (ValueError, TypeError) as error:
+        problem = str(error)
+        if "string to float" in problem:
+            raise ValueError(
+                f"X has a column of text ({problem}). Encode it first, for example "
+                "with a ColumnTransformer of a OneHotEncoder in a Pipeline in front; "
+                "if it is the task's label, drop it and pass it as task."
+            ) from error
+        if "DType" in problem:
+            raise ValueError(
+                "X has columns that are not numbers, such as dates. Turn them into "
+                "numbers first, for example into days since the first date."
+            ) from error
+        raise
 
 
 def check_fit_data(estimator: Any, X: Any, y: Any, task: Any) -> FitData:

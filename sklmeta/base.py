@@ -327,7 +327,8 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters):
             if task is not None:
                 raise ValueError(
                     "predict was given task, but the estimator is not adapted to tasks "
-                    "by their labels. Call adapt(X, y, task=...) first, or drop task."
+                    "by their labels, which holds for tasks that fit has seen as well. "
+                    "Call adapt(X, y, task=...) first, or drop task."
                 )
             return np.zeros(n_samples, dtype=np.intp)
         labels = self._adaptation["labels"]

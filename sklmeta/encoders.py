@@ -9,6 +9,7 @@ import copy
 import inspect
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -55,6 +56,11 @@ class MLP(nn.Sequential):
         activation: str = "relu",
     ):
         layers: list[nn.Module] = []
+        if not all(isinstance(n, Integral) and n > 0 for n in hidden_layer_sizes):
+            raise ValueError(
+                "hidden_layer_sizes must hold positive ints, got "
+                f"{tuple(hidden_layer_sizes)}."
+            )
         width = n_features_in
         for size in hidden_layer_sizes:
             layers += [nn.Linear(width, size), ACTIVATIONS[activation]()]
@@ -147,7 +153,13 @@ def build_encoder(
     else:
         if "n_features_in" in inspect.signature(module.__init__).parameters:
             params.setdefault("n_features_in", math.prod(input_shape))
-        encoder = module(**params)
+        try:
+            encoder = module(**params)
+        except TypeError as error:
+            raise ValueError(
+                f"module={module.__name__} could not be built with {params}: {error}. "
+                "Give its arguments in module_params."
+            ) from error
     return encoder, _output_width(encoder, input_shape)
 
 

@@ -96,10 +96,10 @@ class MetaClassifierMixin(ClassifierMixin):
         self,
         X: Any,
         y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
         *,
         task: ArrayLike | None = None,
         shots: int = 5,
+        sample_weight: ArrayLike | None = None,
     ) -> float:
         """Return the accuracy; with `task`, the few-shot accuracy.
 
@@ -115,14 +115,14 @@ class MetaClassifierMixin(ClassifierMixin):
         y : array-like of shape (n_samples,)
             Their classes.
 
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, without `task`.
-
         task : array-like of shape (n_samples,), default=None
             Label of every row's task.
 
         shots : int, default=5
             Support rows: per class when classes are a task's own, else in total.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, without `task`.
 
         Returns
         -------
@@ -160,10 +160,10 @@ class _RegressorScore(RegressorMixin):
         self,
         X: Any,
         y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
         *,
         task: ArrayLike | None = None,
         shots: int = 5,
+        sample_weight: ArrayLike | None = None,
     ) -> float:
         """Return R²; with `task`, the few-shot R².
 
@@ -180,14 +180,14 @@ class _RegressorScore(RegressorMixin):
         y : array-like of shape (n_samples,)
             Their targets.
 
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, without `task`.
-
         task : array-like of shape (n_samples,), default=None
             Label of every row's task.
 
         shots : int, default=5
             Support rows of every task.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, without `task`.
 
         Returns
         -------

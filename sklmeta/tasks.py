@@ -49,9 +49,10 @@ def check_task(
     """
     values = task.to_numpy() if hasattr(task, "to_numpy") else np.asarray(task)
     if values.ndim != 1:
+        column = " For a column of a frame pass df[name]." if values.ndim == 0 else ""
         raise ValueError(
             "task must be one-dimensional, one label per row; got an array of shape "
-            f"{values.shape}."
+            f"{values.shape}.{column}"
         )
     if n_samples is not None and len(values) != n_samples:
         raise ValueError(

@@ -25,6 +25,9 @@ from sklmeta.learner import Episodes, Learner
 UPDATES_PER_EPOCH = 100
 """Meta-updates of a skorch epoch, at most."""
 
+MAX_NON_FINITE = 20
+"""So many meta-batches in a row whose loss is not finite end the training."""
+
 DrawEpisodes = Callable[[], Episodes]
 
 
@@ -117,6 +120,9 @@ class _MetaNet(skorch.NeuralNet):
     """A plain net whose batches are episodes."""
 
     stop_requested = False
+    n_skipped = 0
+    in_a_row = 0
+    last_loss = 0.0
 
     def check_data(self, X: Any, y: Any) -> None:
         """Episodes need no check: the estimator checked the table."""
@@ -128,9 +134,18 @@ class _MetaNet(skorch.NeuralNet):
         self, y_pred: Tensor, y_true: Any, X: Any = None, training: bool = False
     ) -> Tensor:
         loss = self.criterion_(y_pred, y_true)
-        if training and not math.isfinite(loss.item()):
+        if not training:
+            return loss
+        if math.isfinite(loss.item()):
+            self.in_a_row, self.last_loss = 0, loss.item()
+            return loss
+        # One wild task may overflow in the inner loop: its meta-batch is left out. A
+        # loss that stays so is another matter.
+        self.in_a_row += 1
+        self.n_skipped += 1
+        if self.in_a_row == MAX_NON_FINITE:
             raise NonFiniteLossError
-        return loss
+        return torch.full_like(loss, self.last_loss).requires_grad_()
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         try:
@@ -158,24 +173,14 @@ class _Clipping(Callback):
 
     def __init__(self, max_norm: float | None):
         self.max_norm = math.inf if max_norm is None else max_norm
-        self.n_skipped = 0
 
     def on_grad_computed(self, net: Any, named_parameters: Any, **kwargs: Any) -> None:
         parameters = [value for _, value in named_parameters]
         norm = nn.utils.clip_grad_norm_(parameters, self.max_norm)
         if not torch.isfinite(norm):
-            self.n_skipped += 1
+            net.n_skipped += 1
             for parameter in parameters:
                 parameter.grad = None
-
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        if self.n_skipped:
-            warnings.warn(
-                f"{self.n_skipped} meta-updates were left out because their gradient "
-                "was not finite. A lower inner_lr or lr would make use of them.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
 
 
 class _Recorder(Callback):
@@ -275,6 +280,14 @@ def meta_train(
         )
     else:
         result.interrupted = net.interrupted_
+        if net.n_skipped:
+            warnings.warn(
+                f"{net.n_skipped} of {recorder.n_iter} meta-updates were left out, "
+                "their loss or gradient not being finite. A lower inner_lr or lr would "
+                "make use of them.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
     if result.interrupted and recorder.weights is None:
         raise KeyboardInterrupt
     result.weights = recorder.best_weights or recorder.weights or result.weights

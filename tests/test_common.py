@@ -4,19 +4,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 import torch
-from instances import ALL, CLASSIFIERS, META, META_CLASSIFIERS, META_REGRESSORS
+from instances import (
+    ALL,
+    CLASSIFIERS,
+    META,
+    META_CLASSIFIERS,
+    META_REGRESSORS,
+    VARIANTS,
+)
 from sklearn.base import clone, is_classifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import sklmeta
 from sklmeta.episodes import split_support_query
 
 
-@parametrize_with_checks(list(ALL.values()))
+@parametrize_with_checks([ALL[name] for name in ALL if name not in VARIANTS])
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
@@ -148,7 +157,10 @@ def test_raw_units_and_wild_values_stay_finite(name, tasks_for):
     X = X.copy()
     X[:, 0] = X[:, 0] * 1e6 + 1e9
     X[0, 1], X[1, 1], X[:, 2] = 1e300, -1e300, 3.0
-    estimator = fitted(ALL[name], (X, y, task))
+    with warnings.catch_warnings():
+        # Gradient steps may overflow on such a task; fit says so and goes on.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        estimator = fitted(ALL[name], (X, y, task))
     output = getattr(estimator, "predict_proba", estimator.predict)
     assert np.isfinite(output(X)).all()
     estimator.adapt(X[:8], y[:8])

@@ -185,3 +185,32 @@ def test_divergent_step_size_is_guarded(regression_tasks):
     est.adapt(X, y, task=task)
     assert est.n_guarded_ > 0
     assert np.isfinite(est.predict(X, task=task)).all()
+
+
+def test_text_target_of_a_regressor(regression_tasks):
+    X, _, task = regression_tasks
+    with pytest.raises(ValueError, match="a classifier predicts labels"):
+        regressor().fit(X, np.repeat("a", len(X)), task=task)
+
+
+def test_dates_are_not_numbers(regression_tasks):
+    X, y, task = regression_tasks
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    frame["day"] = pd.Timestamp("2026-01-01")
+    with pytest.raises(ValueError, match="such as dates"):
+        regressor().fit(frame, y, task=task)
+
+
+def test_arguments_that_the_module_lacks(regression_tasks):
+    X, y, task = regression_tasks
+    with pytest.raises(ValueError, match="Give its arguments in module_params"):
+        regressor(module=nn.Linear).fit(X, y, task=task)
+    with pytest.raises(ValueError, match="hidden_layer_sizes must hold positive ints"):
+        regressor(hidden_layer_sizes=(6.0,)).fit(X, y, task=task)
+
+
+def test_task_is_not_taken_for_weights(regression_tasks):
+    X, y, task = regression_tasks
+    est = regressor().fit(X, y, task=task)
+    with pytest.raises(TypeError, match="positional argument"):
+        est.score(X, y, task)

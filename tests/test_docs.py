@@ -1,0 +1,113 @@
+"""The documentation is complete, its code runs, and the docstrings are numpydoc."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpydoc.validate import validate
+
+import sklmeta
+import sklmeta.datasets
+import sklmeta.model_selection
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = (sklmeta, sklmeta.model_selection, sklmeta.datasets)
+PAGES = ("README.md", "docs/index.md")
+
+IGNORED = {
+    # As scikit-learn does.
+    "ES01",  # no extended summary
+    "EX01",  # no example: the classes' doctests show their methods
+    "GL02",  # where the closing quotes are; the injected texts end without a newline
+    "RT02",  # a result may have a name
+    "SA01",  # no "See Also"
+    # Parameters are keyword-only: an algorithm's own stand before the shared ones.
+    "PR03",
+    # An argument said to be as in the method above, or described with its neighbour.
+    "PR04",
+    "PR07",
+    # A method of one line, whose line says what it takes and returns.
+    "PR01",
+    "RT01",
+    # A result that its type describes; a Bunch, described by its attributes.
+    "RT03",
+    "RT05",
+}
+"""What numpydoc's validation may find, by its codes."""
+
+
+def public_objects():
+    for module in MODULES:
+        for name in module.__all__:
+            yield f"{module.__name__}.{name}"
+
+
+def public_methods():
+    for path in public_objects():
+        module, _, name = path.rpartition(".")
+        thing = getattr(next(m for m in MODULES if m.__name__ == module), name)
+        if not inspect.isclass(thing):
+            continue
+        for method, value in inspect.getmembers(thing, callable):
+            where = getattr(value, "__module__", None) or ""
+            if not method.startswith("_") and where.startswith("sklmeta"):
+                yield f"{path}.{method}"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__)
+def test_api_page_has_every_public_name(module):
+    text = (ROOT / "docs" / "api.md").read_text("utf-8")
+    missing = [name for name in module.__all__ if f"`{name}`" not in text]
+    assert not missing, f"docs/api.md lacks {missing}"
+
+
+def test_api_page_has_no_other_name():
+    text = (ROOT / "docs" / "api.md").read_text("utf-8")
+    listed = re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)
+    public = [name for module in MODULES for name in module.__all__]
+    assert sorted(listed) == sorted(public)
+
+
+@pytest.fixture
+def in_a_folder_with_tables(tmp_path, monkeypatch):
+    """The two CSV files that README and docs/index.md speak of."""
+    rng = np.random.default_rng(0)
+    store = np.repeat([f"s{i}" for i in range(25)], 12)
+    level, slope = rng.normal(100, 20, size=25), rng.normal(-10, 3, size=25)
+    code = np.arange(len(store)) // 12
+    price, promo = rng.uniform(1, 4, len(store)), rng.integers(2, size=len(store))
+    sales = level[code] + slope[code] * price + 8 * promo + rng.normal(size=len(store))
+    df = pd.DataFrame({"store": store, "price": price, "promo": promo, "sales": sales})
+    df.iloc[:-12].to_csv(tmp_path / "sales.csv", index=False)
+    df.iloc[-12:-7].drop(columns="store").to_csv(
+        tmp_path / "new_store.csv", index=False
+    )
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_code_on_the_page_runs(page, in_a_folder_with_tables):
+    text = (ROOT / page).read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    assert blocks
+    # The blocks of a page go on from one another, and so share their names. Fewer
+    # updates than the page recommends: here it matters that they run.
+    names: dict = {}
+    for block in blocks:
+        block = block.replace("max_iter=200", "max_iter=20")
+        exec(compile(block, page, "exec"), names)
+
+
+@pytest.mark.parametrize("path", [*public_objects(), *public_methods()])
+def test_docstring_is_numpydoc(path):
+    errors = validate(path)["errors"]
+    found = [f"{code}: {text}" for code, text in errors if code not in IGNORED]
+    assert not found, "\n".join(found)
