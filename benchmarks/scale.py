@@ -93,10 +93,10 @@ def main() -> None:
     rng = np.random.default_rng(0)
     warm = rng.normal(size=(100, N_FEATURES))
     MAMLRegressor(max_iter=1).fit(warm, warm[:, 0], task=np.arange(100) // 10)
-    more = "| more MiB "
+    more = "| more MiB |"
+    head = "| tasks | arrays, MiB | first update, s | its CPU, s | 20 updates, s "
     lines = [
-        f"| tasks | arrays, MiB | first update, s | its CPU, s | 20 updates, s {more}"
-        f"| adapt to {MAX_ADAPTED:,} at most, s {more}|",
+        f"{head}{more} adapt to {MAX_ADAPTED:,} at most, s {more}",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for n_tasks in sizes:
