@@ -7,6 +7,8 @@ WORKERS ?= 2
 
 export OMP_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
+# scikit-learn skips its check of array API input unless SciPy was imported with it.
+export SCIPY_ARRAY_API ?= 1
 # So that an interpreter which has the dependencies but not the project works too.
 export PYTHONPATH := $(CURDIR)
 

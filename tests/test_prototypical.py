@@ -11,24 +11,40 @@ from torch import Tensor
 
 from sklmeta.encoders import MLP
 from sklmeta.learner import Episodes, Rows, TaskSpec
+from sklmeta.metric_based._members import MLPMembers
 from sklmeta.metric_based.prototypical import METRICS, PrototypicalLearner
 
-N_FEATURES, WIDTH, N_CLASSES = 3, 4, 5
+N_FEATURES, WIDTH, N_CLASSES, N_MEMBERS = 3, 4, 5, 2
 KINDS = ("own", "shared")
 
 
 def make_learner(kind: str, metric: str, seed: int = 0) -> PrototypicalLearner:
-    """Build a smooth learner with every parameter away from its initial value."""
+    """Build a smooth learner with every parameter away from its initial value.
+
+    It has several members and, where it may, the distance between the raw rows.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        encoder = MLP(N_FEATURES, (6, WIDTH), activation="tanh")
+        encoder = MLPMembers(N_FEATURES, N_MEMBERS, (6, WIDTH), activation="tanh")
         n_classes = N_CLASSES if kind == "shared" else 0
-        spec = TaskSpec(kind, (N_FEATURES,), WIDTH, n_classes)
-        learner = PrototypicalLearner(spec, encoder, metric=metric).double()
+        spec = TaskSpec(kind, (N_FEATURES,), N_MEMBERS * WIDTH, n_classes)
+        raw = (kind, metric) == ("own", "sqeuclidean")
+        learner = PrototypicalLearner(
+            spec, encoder, metric=metric, n_members=N_MEMBERS, raw=raw
+        ).double()
         with torch.no_grad():
             for parameter in learner.parameters():
                 parameter.add_(0.3 * torch.randn_like(parameter))
     return learner
+
+
+def reference_encoder(learner: PrototypicalLearner, member: int, X: Tensor) -> Tensor:
+    """Features of one member, layer by layer; its weighted raw rows beside them."""
+    Z = X
+    encoder = learner.encoder
+    for weight, bias in zip(encoder.weights, encoder.biases, strict=True):
+        Z = torch.tanh(Z @ weight[member] + bias[member, 0])
+    return torch.cat([Z, X * learner.log_raw_scale.exp()], 1) if learner.raw else Z
 
 
 def make_rows(kind: str, sizes: list[list[int]], seed: int, padding: int = 0) -> Rows:
@@ -82,44 +98,62 @@ def reference_covariance(
     return result + ridge * torch.eye(WIDTH, dtype=Z.dtype)
 
 
+def reference_logits(
+    learner: PrototypicalLearner, Z: Tensor, y: Tensor, z: Tensor, member: int, n: int
+) -> Tensor:
+    """Logits of one row in one member, class by class."""
+    logits = []
+    for c in range(n):
+        rows = Z[y == c]
+        prototype = rows.sum(0) / max(len(rows), 1)
+        if learner.spec.kind == "shared":
+            kappa = learner.log_prior_strength.exp()
+            prior = learner.prior_prototypes[member, c]
+            prototype = (rows.sum(0) + kappa * prior) / (len(rows) + kappa)
+        difference = z - prototype
+        if learner.metric == "cosine":
+            norms = z.square().sum().sqrt() * prototype.square().sum().sqrt()
+            distance = -(z * prototype).sum() / norms
+        elif learner.metric == "mahalanobis":
+            covariance = reference_covariance(learner, Z, y, c)
+            distance = difference @ torch.linalg.inv(covariance) @ difference
+        else:
+            distance = difference.square().sum()
+        logit = -learner.log_scale.exp() * distance
+        if learner.spec.kind == "shared":
+            frequency = len(rows) + learner.log_concentration[c].exp()
+            logit = logit + learner.class_bias[c]
+            logit = logit + learner.count_weight * frequency.log()
+        logits.append(logit)
+    return torch.stack(logits)
+
+
+def reference_outputs(
+    learner: PrototypicalLearner, support: Rows, query: Rows, t: int
+) -> Tensor:  # shape: (n_members, n_query, n_classes)
+    """Log-probabilities of task t in plain loops, without padding or batching."""
+    real = support.mask[t] > 0
+    X, y = support.X[t][real], support.y[t][real]
+    n_classes = N_CLASSES if support.ways is None else int(support.ways[t])
+    outputs = []
+    for member in range(N_MEMBERS):
+        Z = reference_encoder(learner, member, X)
+        for x in query.X[t][: int(query.mask[t].sum())]:
+            z = reference_encoder(learner, member, x[None])[0]
+            logits = reference_logits(learner, Z, y, z, member, n_classes)
+            outputs.append(logits - torch.logsumexp(logits, 0))
+    return torch.stack(outputs).unflatten(0, (N_MEMBERS, -1))
+
+
 def reference_loss(
     learner: PrototypicalLearner, support: Rows, query: Rows, t: int
 ) -> Tensor:
-    """Query loss of task t in plain loops, without padding or batching."""
-    real = support.mask[t] > 0
-    Z, y = learner.encoder(support.X[t][real]), support.y[t][real]
-    n_classes = N_CLASSES if support.ways is None else int(support.ways[t])
-    losses = []
-    for x, target in zip(query.X[t], query.y[t], strict=True):
-        if len(losses) == int(query.mask[t].sum()):
-            break
-        z = learner.encoder(x[None])[0]
-        logits = []
-        for c in range(n_classes):
-            rows = Z[y == c]
-            prototype = rows.sum(0) / max(len(rows), 1)
-            if learner.spec.kind == "shared":
-                kappa = learner.log_prior_strength.exp()
-                prior = learner.prior_prototypes[c]
-                prototype = (rows.sum(0) + kappa * prior) / (len(rows) + kappa)
-            difference = z - prototype
-            if learner.metric == "cosine":
-                norms = z.square().sum().sqrt() * prototype.square().sum().sqrt()
-                distance = -(z * prototype).sum() / norms
-            elif learner.metric == "mahalanobis":
-                covariance = reference_covariance(learner, Z, y, c)
-                distance = difference @ torch.linalg.inv(covariance) @ difference
-            else:
-                distance = difference.square().sum()
-            logit = -learner.log_scale.exp() * distance
-            if learner.spec.kind == "shared":
-                frequency = len(rows) + learner.log_concentration[c].exp()
-                logit = logit + learner.class_bias[c]
-                logit = logit + learner.count_weight * frequency.log()
-            logits.append(logit)
-        stacked = torch.stack(logits)
-        losses.append(torch.logsumexp(stacked, 0) - stacked[target])
-    return torch.stack(losses).mean()
+    """Sum over the members of the query loss of task t."""
+    outputs = reference_outputs(learner, support, query, t)
+    losses = [
+        -member[i, query.y[t, i]] for member in outputs for i in range(len(member))
+    ]
+    return torch.stack(losses).sum() / outputs.shape[1]
 
 
 def relative_error(actual: Tensor, expected: Tensor) -> float:
@@ -142,6 +176,38 @@ def test_loss_and_meta_gradient_match_plain_loops(kind, metric):
     references = torch.autograd.grad((expected * weights).sum(), parameters)
     for gradient, reference in zip(gradients, references, strict=True):
         assert relative_error(gradient, reference) < 1e-10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("metric", METRICS)
+def test_prediction_averages_the_probabilities_of_the_members(kind, metric):
+    learner, (support, query) = make_learner(kind, metric), make_episodes(kind)
+    actual = learner.predict(learner.adapt(support), query.X).softmax(-1)
+    for t in range(len(query.X)):
+        expected = reference_outputs(learner, support, query, t).exp().mean(0)
+        n_rows, n_classes = expected.shape
+        assert relative_error(actual[t, :n_rows, :n_classes], expected) < 1e-10
+        assert (actual[t, :n_rows, n_classes:] == 0).all()
+
+
+def test_members_are_multi_layer_perceptrons_side_by_side():
+    torch.manual_seed(0)
+    members = MLPMembers(N_FEATURES, 2, (6, WIDTH))
+    torch.manual_seed(0)
+    networks = [MLP(N_FEATURES, (6, WIDTH)) for _ in range(2)]
+    X = torch.randn(7, N_FEATURES)
+    expected = torch.cat([network(X) for network in networks], dim=1)
+    torch.testing.assert_close(members(X), expected)
+    assert MLPMembers(N_FEATURES, 2, ())(X).shape == (7, 2 * N_FEATURES)
+
+
+def test_embedding_distances_average_those_of_the_members():
+    learner = make_learner("own", "sqeuclidean")
+    X = make_rows("own", [[1, 1]], 3).X
+    actual = learner.embed(X)[0].diff(dim=0).square().sum()
+    features = [reference_encoder(learner, m, X[0]) for m in range(N_MEMBERS)]
+    expected = sum(Z.diff(dim=0).square().sum() for Z in features) / N_MEMBERS
+    torch.testing.assert_close(actual, expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -205,11 +271,11 @@ def test_own_class_without_support_has_probability_zero(metric):
 def test_absent_shared_class_can_be_predicted(metric):
     learner = make_learner("shared", metric)
     with torch.no_grad():
-        learner.prior_prototypes[4] *= 100
-    target = learner.prior_prototypes.detach()[4]
+        learner.prior_prototypes[:, 4] *= 100
+    target = learner.prior_prototypes.detach()[:, 4].flatten()
     learner.encoder = torch.nn.Identity()
     generator = torch.Generator().manual_seed(6)
-    X = torch.randn(1, 6, WIDTH, generator=generator, dtype=torch.float64)
+    X = torch.randn(1, 6, N_MEMBERS * WIDTH, generator=generator, dtype=torch.float64)
     y = torch.tensor([[0, 0, 1, 1, 2, 2]])
     mask = torch.ones(1, 6, dtype=torch.float64)
     state = learner.adapt(Rows(X, y, mask, N_CLASSES))
@@ -240,6 +306,7 @@ def test_much_support_outweighs_the_prior():
     )
     prototypes = learner.adapt(many)["prototypes"]
     means = learner.embed(support.X).unflatten(1, (5, 4)).mean(2)
+    means = means.unflatten(2, (N_MEMBERS, WIDTH)).transpose(1, 2) * N_MEMBERS**0.5
     torch.testing.assert_close(prototypes, means, rtol=0, atol=1e-3)
 
 
@@ -258,9 +325,9 @@ def test_single_row_classes_have_a_covariance(kind):
 @pytest.mark.parametrize("scale", [0.0, 1e-4, 1e4])
 def test_extreme_rows_give_finite_logits(kind, metric, scale):
     learner = make_learner(kind, metric).float()
-    learner.encoder = torch.nn.Identity()
+    learner.encoder, learner.raw = torch.nn.Identity(), False
     generator = torch.Generator().manual_seed(10)
-    X = scale * torch.randn(1, 20, WIDTH, generator=generator)
+    X = scale * torch.randn(1, 20, N_MEMBERS * WIDTH, generator=generator)
     y = torch.arange(20)[None] % N_CLASSES
     state = learner.adapt(Rows(X, y, torch.ones(1, 20), N_CLASSES))
     assert learner.predict(state, X).isfinite().all()
@@ -291,5 +358,7 @@ def test_bad_arguments_are_named():
     encoder = torch.nn.Identity()
     with pytest.raises(ValueError, match="metric must be one of"):
         PrototypicalLearner(TaskSpec("own", (2,), 2, 0), encoder, metric="l1")
+    with pytest.raises(ValueError, match="raw=True needs metric='sqeuclidean'"):
+        PrototypicalLearner(TaskSpec("shared", (2,), 2, 3), encoder, raw=True)
     with pytest.raises(ValueError, match="'shared' or 'own', got 'regression'"):
         PrototypicalLearner(TaskSpec("regression", (2,), 2, 0), encoder)

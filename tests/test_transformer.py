@@ -31,6 +31,7 @@ def make_learner(kind: str, encoder: bool = True) -> TransformerNeuralProcessLea
         d_model=8,
         n_layers=2,
         n_heads=2,
+        beta=0.0,
     )
     with torch.no_grad():
         for parameter in learner.parameters():
@@ -306,3 +307,23 @@ def test_some_training_episodes_have_an_empty_support():
     np.testing.assert_allclose(training, row_loss(expected, query).detach(), rtol=1e-10)
     evaluation = learner.eval().meta_loss(Episodes(support, query)).detach()
     np.testing.assert_allclose(evaluation, row_loss(output, query).detach(), rtol=1e-10)
+
+
+def test_training_weights_a_row_with_the_root_of_its_variance():
+    learner, (support, query) = make_learner("regression"), make_episodes("regression")
+    learner.beta = 0.5
+    output = learner.predict(learner.adapt(support), query.X)
+    error = output[..., 0] - query.y
+    variance = output[..., 1].exp()
+    nll = 0.5 * (variance.log() + error.square() / variance)
+    weighted = variance.detach().sqrt() * nll * query.mask
+    expected = (weighted.sum(1) / query.mask.sum(1)).sum()
+    loss = learner.meta_loss(Episodes(support, query)).sum()
+    np.testing.assert_allclose(loss.item(), expected.item(), rtol=1e-12)
+    parameters = list(learner.head.parameters())
+    for got, wanted in zip(
+        torch.autograd.grad(loss, parameters),
+        torch.autograd.grad(expected, parameters),
+        strict=True,
+    ):
+        np.testing.assert_allclose(got, wanted, rtol=1e-10)

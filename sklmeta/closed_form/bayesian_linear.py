@@ -295,6 +295,7 @@ class BayesianLinearRegressor(PredictiveStdMixin, BaseMetaEstimator):
     max_iter: int = 1500
     lr: float = 1e-2
     optimizer: str | type[torch.optim.Optimizer] = "AdamW"
+    weight_decay: float = 0.01
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **COMMON_CONSTRAINTS,

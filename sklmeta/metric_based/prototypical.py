@@ -9,6 +9,8 @@ meta-learned encoder; adaptation is that mean and nothing else.
 
 from __future__ import annotations
 
+import math
+import numbers
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -18,13 +20,15 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklmeta._compat import StrOptions
+from sklmeta._compat import Interval, StrOptions
 from sklmeta._docs import document
 from sklmeta._params import CLASS_CONSTRAINTS
 from sklmeta.base import BaseMetaEstimator
 from sklmeta.encoders import encode
 from sklmeta.faces import MetaClassifierMixin
-from sklmeta.learner import Learner, Rows, State, TaskSpec
+from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec, row_loss
+from sklmeta.metric_based._covariance import class_covariances
+from sklmeta.metric_based._members import MLPMembers
 
 METRICS = ("sqeuclidean", "cosine", "mahalanobis")
 
@@ -43,6 +47,14 @@ class PrototypicalLearner(Learner):
     these are learned. So a class absent from the support can be predicted, and there
     is a prediction for a task of which nothing is known.
 
+    The encoder may hold several members, networks whose features stand side by side.
+    Each is trained by its own loss, as if alone, and their probabilities are averaged:
+    with few tasks to learn from, one network depends much on where it started.
+
+    With classes of each task's own, the distance between the raw rows may be added to
+    that in the features of each member, with a learned weight of every raw feature: an
+    encoder trained on few classes loses what tells new ones apart.
+
     Parameters
     ----------
     spec : TaskSpec
@@ -59,6 +71,13 @@ class PrototypicalLearner(Learner):
         - "mahalanobis": squared distance under the covariance of each class,
           estimated from the support and shrunk towards the covariance of the whole
           task and the identity (Bateni et al. 2020).
+
+    n_members : int, default=1
+        Number of members: the encoder's features are cut into as many equal parts.
+
+    raw : bool, default=False
+        Whether to add the distance between the raw rows; for classes of a task's own
+        and "sqeuclidean" only.
 
     Raises
     ------
@@ -87,7 +106,13 @@ class PrototypicalLearner(Learner):
     """
 
     def __init__(
-        self, spec: TaskSpec, encoder: nn.Module, *, metric: str = "sqeuclidean"
+        self,
+        spec: TaskSpec,
+        encoder: nn.Module,
+        *,
+        metric: str = "sqeuclidean",
+        n_members: int = 1,
+        raw: bool = False,
     ):
         super().__init__(spec)
         if metric not in METRICS:
@@ -97,17 +122,26 @@ class PrototypicalLearner(Learner):
                 "Prototypes are of classes: the kind of task must be 'shared' or "
                 f"'own', got {spec.kind!r}."
             )
+        if raw and (metric, spec.kind) != ("sqeuclidean", "own"):
+            raise ValueError("raw=True needs metric='sqeuclidean' and own classes.")
         self.metric = metric
         self.encoder = encoder
-        width, n_classes = spec.n_features_out, spec.n_classes
+        self.n_members = n_members
+        self.raw = raw
+        n_raw = math.prod(spec.input_shape) if raw else 0
+        width, n_classes = spec.n_features_out // n_members, spec.n_classes
         # Squared distances grow with the width: unscaled, the softmax saturates. Weight
         # decay then moves the scale from 1 / width towards 1, which generalised better.
-        scale = 10.0 if metric == "cosine" else 1.0 / width
+        scale = 10.0 if metric == "cosine" else 1.0 / (width + n_raw)
         self.log_scale = nn.Parameter(torch.tensor(scale).log())
         if metric == "mahalanobis":
             self.log_ridge = nn.Parameter(torch.tensor(0.0))
+        if raw:
+            # A logarithm: weight decay pulls towards the raw distance, not to nothing.
+            self.log_raw_scale = nn.Parameter(torch.zeros(n_raw))
         if spec.kind == "shared":
-            self.prior_prototypes = nn.Parameter(torch.zeros(n_classes, width))
+            prior = torch.zeros(n_members, n_classes, width)
+            self.prior_prototypes = nn.Parameter(prior)
             self.log_prior_strength = nn.Parameter(torch.tensor(0.0))
             self.class_bias = nn.Parameter(torch.zeros(n_classes))
             self.log_concentration = nn.Parameter(torch.zeros(n_classes))
@@ -116,54 +150,52 @@ class PrototypicalLearner(Learner):
     def embed(
         self,
         X: Tensor,  # shape: (n_tasks, n_rows, *input)
-    ) -> Tensor:  # shape: (n_tasks, n_rows, n_features_out)
-        """Return the embedding of the rows, in which distances are taken."""
-        return encode(self.encoder, X)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, n_members * d + n_raw)
+        """Return the members' features and the weighted raw ones, side by side.
+
+        Squared distances between them are the average of the members'.
+        """
+        parts = [encode(self.encoder, X) / self.n_members**0.5]
+        if self.raw:
+            parts.append(self._raw_features(X)[:, 0])
+        return torch.cat(parts, dim=-1)
+
+    def _features(self, X: Tensor) -> Tensor:  # (n_tasks, n_members, n_rows, d)
+        features = encode(self.encoder, X).unflatten(-1, (self.n_members, -1))
+        return features.transpose(1, 2)
+
+    def _raw_features(self, X: Tensor) -> Tensor:  # (n_tasks, 1, n_rows, n_raw)
+        return X.flatten(2)[:, None] * self.log_raw_scale.exp()
 
     def adapt(self, support: Rows) -> State:
         """Compute the prototypes and, for "mahalanobis", the class covariances."""
-        features = self.embed(support.X)
+        features = self._features(support.X)
         members = F.one_hot(support.y, support.n_classes).to(features.dtype)
-        members = members * support.mask[..., None]  # (n_tasks, n_rows, n_classes)
-        counts = members.sum(1)[..., None]  # (n_tasks, n_classes, 1)
-        sums = members.mT @ features
-        means = sums / counts.clamp(min=1)
-        prototypes = means
+        members = (members * support.mask[..., None])[:, None]  # for every network
+        means = _class_means(features, members)
+        state = {"prototypes": means, "counts": members.sum((1, 2))}
         if self.spec.kind == "shared":
             strength = self.log_prior_strength.exp()
             prior_sums = strength * self.prior_prototypes
-            prototypes = (sums + prior_sums) / (counts + strength)
-        state = {"prototypes": prototypes, "counts": counts[..., 0]}
+            counts = state["counts"][:, None, :, None]
+            sums = counts * means
+            state["prototypes"] = (sums + prior_sums) / (counts + strength)
+        if self.raw:
+            raw = self._raw_features(support.X)
+            state["raw_prototypes"] = _class_means(raw, members)
         if self.metric == "mahalanobis":
-            covariances = self._covariances(features, members, means)
+            ridge = self.log_ridge.exp()
+            covariances = class_covariances(features, members, means, ridge)
             # Without check_errors it neither raises nor waits for the device.
             state["cholesky"] = torch.linalg.cholesky_ex(covariances)[0]
         return state
 
-    def _covariances(
-        self,
-        features: Tensor,  # shape: (n_tasks, n_rows, d)
-        members: Tensor,  # shape: (n_tasks, n_rows, n_classes)
-        means: Tensor,  # shape: (n_tasks, n_classes, d)
-    ) -> Tensor:  # shape: (n_tasks, n_classes, d, d)
-        """Regularised class covariances, equation 2 of Bateni et al. (2020)."""
-        counts = members.sum(1)
-        deviations = features - members @ means
-        weighted = members.mT[..., None] * deviations[:, None]
-        scatter = weighted.mT @ deviations[:, None]  # (n_tasks, n_classes, d, d)
-        within = scatter / (counts - 1).clamp(min=1)[..., None, None]
-        mask = members.sum(2)
-        n_rows = mask.sum(1)[:, None, None]
-        centre = (mask[:, None] @ features) / n_rows.clamp(min=1)
-        centred = (features - centre) * mask[..., None]
-        task = centred.mT @ centred / (n_rows - 1).clamp(min=1)
-        weight = (counts / (counts + 1))[..., None, None]
-        mixed = weight * within + (1 - weight) * task[:, None]
-        # Rounding errors grow with the features: the ridge must not drown in them.
-        rounding = mixed.shape[-1] * torch.finfo(mixed.dtype).eps
-        trace = mixed.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
-        ridge = self.log_ridge.exp() + rounding * trace
-        return mixed + ridge * torch.eye(mixed.shape[-1]).to(mixed)
+    def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
+        """Sum of the members' losses, so that each learns as if it were alone."""
+        state = self.adapt(episodes.support)
+        logits = self._member_logits(state, episodes.query.X)
+        losses = [row_loss(part, episodes.query) for part in logits.unbind(1)]
+        return torch.stack(losses).sum(0)
 
     def predict(
         self,
@@ -171,9 +203,22 @@ class PrototypicalLearner(Learner):
         X: Tensor,  # shape: (n_tasks, n_rows, *input)
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_classes)
         """Return the logits, up to a constant of each row."""
-        features = self.embed(X)
-        logits = self.log_scale.exp() * self._similarity(state, features)
-        counts = state["counts"][:, None]  # (n_tasks, 1, n_classes)
+        logits = self._member_logits(state, X)
+        if self.n_members == 1:
+            return logits[:, 0]
+        return logits.log_softmax(-1).logsumexp(1)
+
+    def _member_logits(
+        self,
+        state: State,
+        X: Tensor,  # shape: (n_tasks, n_rows, *input)
+    ) -> Tensor:  # shape: (n_tasks, n_members, n_rows, n_classes)
+        similarity = self._similarity(state, self._features(X))
+        if self.raw:
+            raw = self._raw_features(X)
+            similarity = similarity + _closeness(raw, state["raw_prototypes"])
+        logits = self.log_scale.exp() * similarity
+        counts = state["counts"][:, None, None]  # (n_tasks, 1, 1, n_classes)
         if self.spec.kind == "own":
             return logits.masked_fill(counts == 0, -torch.inf)
         log_frequency = (counts + self.log_concentration.exp()).log()
@@ -182,21 +227,19 @@ class PrototypicalLearner(Learner):
     def _similarity(
         self,
         state: State,
-        features: Tensor,  # shape: (n_tasks, n_rows, d)
-    ) -> Tensor:  # shape: (n_tasks, n_rows, n_classes)
+        features: Tensor,  # shape: (n_tasks, n_members, n_rows, d)
+    ) -> Tensor:  # shape: (n_tasks, n_members, n_rows, n_classes)
         prototypes = state["prototypes"]
         if self.metric == "cosine":
             return F.normalize(features, dim=-1) @ F.normalize(prototypes, dim=-1).mT
         if self.metric == "mahalanobis":
-            difference = (features[:, None] - prototypes[:, :, None]).mT
-            # (n_tasks, n_classes, d, n_rows)
+            difference = (features[:, :, None] - prototypes[:, :, :, None]).mT
+            # (n_tasks, n_members, n_classes, d, n_rows)
             whitened = torch.linalg.solve_triangular(
                 state["cholesky"], difference, upper=False
             )
-            return -whitened.square().sum(2).mT
-        # The squared norm of the row is the same for every class.
-        norms = prototypes.square().sum(-1)
-        return 2 * features @ prototypes.mT - norms[:, None]
+            return -whitened.square().sum(3).mT
+        return _closeness(features, prototypes)
 
     def prior_state(self) -> State | None:
         """State before any support row; None with classes of each task's own."""
@@ -206,6 +249,22 @@ class PrototypicalLearner(Learner):
         X = like.new_zeros(1, 0, *self.spec.input_shape)
         empty = like.new_zeros(1, 0)
         return self.adapt(Rows(X, empty.long(), empty, self.spec.n_classes))
+
+
+def _class_means(
+    features: Tensor,  # shape: (n_tasks, n_members, n_rows, d)
+    members: Tensor,  # shape: (n_tasks, 1, n_rows, n_classes)
+) -> Tensor:  # shape: (n_tasks, n_members, n_classes, d); 0 for an absent class
+    return members.mT @ features / members.sum(2)[..., None].clamp(min=1)
+
+
+def _closeness(
+    features: Tensor,  # shape: (n_tasks, n_members, n_rows, d)
+    prototypes: Tensor,  # shape: (n_tasks, n_members, n_classes, d)
+) -> Tensor:  # shape: (n_tasks, n_members, n_rows, n_classes)
+    """Minus the squared distances, without the row's norm, which all classes share."""
+    norms = prototypes.square().sum(-1)
+    return 2 * features @ prototypes.mT - norms[:, :, None]
 
 
 @document
@@ -229,6 +288,10 @@ class ProtoNetClassifier(
         Distance between a row and a prototype: squared Euclidean; minus the cosine of
         the angle; or squared under a covariance of each class, estimated from the
         support and shrunk towards that of the task and the identity.
+
+    n_members : int, default=4
+        Networks of different initial weights whose probabilities are averaged. Only
+        the default encoder has members: a `module` is used as it is.
 
     %(module)s
 
@@ -278,6 +341,7 @@ class ProtoNetClassifier(
     """
 
     metric: str = "sqeuclidean"
+    n_members: int = 4
     n_shots: int | tuple[int, int] = (5, 15)
     n_query: int = 20
     lr: float = 1e-2
@@ -287,10 +351,23 @@ class ProtoNetClassifier(
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **CLASS_CONSTRAINTS,
         "metric": [StrOptions(set(METRICS))],
+        "n_members": [Interval(numbers.Integral, 1, None, closed="left")],
     }
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
-        return PrototypicalLearner(spec, encoder, metric=self.metric)
+        if self.module is not None:
+            return PrototypicalLearner(spec, encoder, metric=self.metric)
+        n_features = math.prod(spec.input_shape)
+        layers = self.hidden_layer_sizes
+        members = MLPMembers(n_features, self.n_members, layers, self.activation)
+        width = self.n_members * spec.n_features_out
+        return PrototypicalLearner(
+            spec._replace(n_features_out=width),
+            members,
+            metric=self.metric,
+            n_members=self.n_members,
+            raw=spec.kind == "own" and self.metric == "sqeuclidean",
+        )
 
     def transform(self, X: Any) -> NDArray:
         """Embed rows into the space in which prototypes are nearest.
@@ -312,7 +389,9 @@ class ProtoNetClassifier(
 
     @property
     def _n_features_out(self) -> int:
-        return self._load_learner().spec.n_features_out
+        learner = cast(PrototypicalLearner, self._load_learner())
+        raw = math.prod(self._input_shape) if learner.raw else 0
+        return learner.spec.n_features_out + raw
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -21,17 +21,25 @@ from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
 from sklmeta.base import BaseMetaEstimator
 from sklmeta.encoders import encode
 from sklmeta.faces import MetaClassifierMixin, PredictiveStdMixin
-from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec, row_loss
-from sklmeta.model_based.attention import AttentionLayer
+from sklmeta.learner import (
+    Episodes,
+    Learner,
+    Rows,
+    State,
+    TaskSpec,
+    gaussian_nll,
+    masked_mean,
+    row_loss,
+)
+from sklmeta.model_based.attention import AttentionLayer, padding_bias, same_class_bias
 
 
 class TransformerNeuralProcessLearner(Learner):
     """Support rows attend to each other, query rows to the support only.
 
-    Both streams pass through the same layers. The state is every layer's keys and
-    values of the support, so that a query row is predicted in one pass and never
-    depends on another. A learned key and value stand beside the support's: attention
-    to an empty support is attention to them.
+    The state is every layer's keys and values of the support, so that a query row is
+    predicted in one pass and never depends on another. A learned key and value stand
+    beside the support's: attention to an empty support is attention to them.
 
     - Regression: targets enter, and means leave, as deviations from the level
       ``(k * mean(y) + kappa * mu) / (k + kappa)`` of the k support rows, with learned
@@ -39,11 +47,10 @@ class TransformerNeuralProcessLearner(Learner):
       level and an empty support has mu.
     - Shared classes: a learned embedding of a support row's class enters, a linear
       map gives the logits.
-    - Own classes: no class has an embedding. Support rows of one class attend to each
-      other with a learned bias of every head, and a logit is minus the scaled squared
-      distance between the query row and the class's mean support row, both as they
-      leave the last layer. Relabelling the classes permutes the logits, and any
-      number of classes may be predicted.
+    - Own classes: support rows of one class attend to each other with a learned bias of
+      every head; a logit is minus the scaled squared distance between the query row and
+      the class's mean support row, both as they leave the last layer. Relabelling the
+      classes permutes the logits, and any number of classes may be predicted.
 
     Parameters
     ----------
@@ -53,22 +60,17 @@ class TransformerNeuralProcessLearner(Learner):
     encoder : nn.Module or None
         Maps (n, *input) to (n, spec.n_features_out). None leaves the raw features.
 
-    d_model : int, default=64
-        Width of a row between the layers.
-
-    n_layers : int, default=3
-        Number of layers.
-
-    n_heads : int, default=4
-        Number of attention heads; it must divide `d_model`.
+    d_model, n_layers, n_heads : int
+        As in `TransformerNeuralProcessRegressor`.
 
     min_noise : float, default=1e-2
         Smallest predicted standard deviation, in units of the standardised target.
 
-    References
-    ----------
-    Nguyen and Grover, "Transformer Neural Processes: Uncertainty-Aware Meta Learning
-    Via Sequence Modeling", ICML 2022.
+    beta : float, default=0.5
+        In training a row's negative log-likelihood is multiplied by its predicted
+        variance to this power (Seitzer et al., "On the Pitfalls of Heteroscedastic
+        Uncertainty Estimation", ICLR 2022). With 0 the mean is hardly learned where
+        the variance has grown.
     """
 
     def __init__(
@@ -80,8 +82,10 @@ class TransformerNeuralProcessLearner(Learner):
         n_layers: int = 3,
         n_heads: int = 4,
         min_noise: float = 1e-2,
+        beta: float = 0.5,
     ):
         super().__init__(spec)
+        self.beta = beta
         if d_model % n_heads:
             raise ValueError(
                 f"n_heads must divide d_model, got n_heads={n_heads} and "
@@ -133,8 +137,9 @@ class TransformerNeuralProcessLearner(Learner):
         """Mean and log-variance, or logits of the classes."""
         rows = self._embed(X)
         bias = state["bias"][:, None, None]
-        for i, layer in enumerate(self.layers):
-            rows = layer(rows, state["keys"][:, i], state["values"][:, i], bias)
+        for i, layer in enumerate(cast(Sequence[AttentionLayer], self.layers)):
+            key, value = state["keys"][:, i], state["values"][:, i]
+            rows = layer(rows, layer.norm(rows), key, value, bias)
         return self._read_out(rows, state)
 
     def prior_state(self) -> State | None:
@@ -160,7 +165,12 @@ class TransformerNeuralProcessLearner(Learner):
             mask = support.mask * kept.to(support.mask)[:, None]
             support = support._replace(mask=mask)
         state, rows = self._contextualise(support, episodes.query.X)
-        return row_loss(self._read_out(rows, state), episodes.query)
+        output, query = self._read_out(rows, state), episodes.query
+        if not self.training or self.spec.kind != "regression":
+            return row_loss(output, query)
+        loss = gaussian_nll(output[..., 0], output[..., 1], query.y)
+        weight = (self.beta * output[..., 1].detach()).exp()
+        return masked_mean(weight * loss, query.mask)
 
     def _embed(
         self,
@@ -181,15 +191,16 @@ class TransformerNeuralProcessLearner(Learner):
         rows = self._embed(X)
         state, labels = self._embed_labels(support)
         rows = torch.cat([rows[:, :n_rows] + labels, rows[:, n_rows:]], dim=1)
-        padding = F.pad(1 - support.mask, (1, 0)) > 0.5  # the learned row is real
-        state["bias"] = rows.new_zeros(padding.shape).masked_fill(padding, -torch.inf)
+        state["bias"] = padding_bias(support.mask)
         keys, values = [], []
         for i, layer in enumerate(cast(Sequence[AttentionLayer], self.layers)):
-            key, value = layer.keys_and_values(rows[:, :n_rows])
+            normed = layer.norm(rows)
+            key, value = layer.keys_and_values(normed[:, :n_rows])
             bias = state["bias"][:, None, None]
             if self.spec.kind == "own":
-                bias = bias + self._class_bias(support, i, rows.shape[1])
-            rows = layer(rows, key, value, bias)
+                weight = self.same_class_bias[i]
+                bias = bias + same_class_bias(support.y, weight, rows.shape[1])
+            rows = layer(rows, normed, key, value, bias)
             keys.append(key)
             values.append(value)
         state["keys"] = torch.stack(keys, dim=1)
@@ -214,14 +225,6 @@ class TransformerNeuralProcessLearner(Learner):
             return {}, self.is_support + self.embed_class(support.y)
         return {}, self.is_support
 
-    def _class_bias(
-        self, support: Rows, layer: int, n_rows: int
-    ) -> Tensor:  # shape: (n_tasks, n_heads, n_rows, n_support + 1)
-        same = (support.y[:, :, None] == support.y[:, None, :]).to(support.mask.dtype)
-        # No class is known of the query rows, nor has the learned row one.
-        same = F.pad(same, (1, 0, 0, n_rows - same.shape[1]))
-        return self.same_class_bias[layer][:, None, None] * same[:, None]
-
     def _read_out(
         self,
         rows: Tensor,  # shape: (n_tasks, n_rows, d_model)
@@ -239,9 +242,8 @@ class TransformerNeuralProcessLearner(Learner):
 
 
 _LAYER_CONSTRAINTS: dict[str, Any] = {
-    "d_model": [Interval(numbers.Integral, 1, None, closed="left")],
-    "n_layers": [Interval(numbers.Integral, 1, None, closed="left")],
-    "n_heads": [Interval(numbers.Integral, 1, None, closed="left")],
+    name: [Interval(numbers.Integral, 1, None, closed="left")]
+    for name in ("d_model", "n_layers", "n_heads")
 }
 
 
@@ -252,21 +254,20 @@ class _TransformerParameters(BaseMetaEstimator):
     d_model: int = 64
     n_layers: int = 3
     n_heads: int = 4
+    hidden_layer_sizes: Sequence[int] = ()  # the layers themselves encode
     n_shots: int | tuple[int, int] = (1, 20)
-    n_query: int = 32
+    n_query: int = 16
     max_iter: int = 1500
     lr: float = 3e-3
+    max_grad_norm: float | None = 1.0
     optimizer: str | type[torch.optim.Optimizer] = "AdamW"
+    weight_decay: float = 0.01
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
         no_encoder = self.module is None and len(self.hidden_layer_sizes) == 0
-        return TransformerNeuralProcessLearner(
-            spec,
-            None if no_encoder else encoder,
-            d_model=self.d_model,
-            n_layers=self.n_layers,
-            n_heads=self.n_heads,
-        )
+        sizes = {name: getattr(self, name) for name in _LAYER_CONSTRAINTS}
+        encoder_or_none = None if no_encoder else encoder
+        return TransformerNeuralProcessLearner(spec, encoder_or_none, **sizes)
 
 
 @document
@@ -307,8 +308,7 @@ class TransformerNeuralProcessRegressor(PredictiveStdMixin, _TransformerParamete
 
     Notes
     -----
-    It wants tens of tasks to learn from, and support sizes like those of training
-    (`n_shots`). With few tasks prefer `BayesianLinearRegressor`. Adapting costs the
+    With few tasks to learn from prefer `BayesianLinearRegressor`. Adapting costs the
     square of the number of support rows.
 
     References
