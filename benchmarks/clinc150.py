@@ -1,12 +1,12 @@
 """New intents from raw text: CLINC150, 5-way episodes of intents never seen.
 
-    SKLMETA_DATA=... python benchmarks/clinc150.py [--seeds 0 1 2 3] [--fast]
+    SKLMETA_DATA=... python benchmarks/clinc150.py [--seeds 1 2 3 4] [--fast]
 
 Protocol A holds out 3 of 10 domains, protocol B 50 of 150 intents at random; every step
 of the pipeline, the vectorisers included, is fitted on the sentences of the other
 intents alone. An episode is 5 held-out intents of 20 sentences each, 1 or 5 of which
 are labelled. Estimators have their default parameters, except for what describes the
-episodes: 5 classes, 1 to 5 shots, 10 query rows.
+episodes: 5 classes, 1 to 5 shots, 5 query rows.
 """
 
 # Authors: The sklmeta developers
@@ -54,7 +54,7 @@ def models(folder: str, max_iter: int | None, n_components: int) -> dict[str, An
     )
     params = {} if max_iter is None else {"max_iter": max_iter}
     protonet = ProtoNetClassifier(
-        n_way=N_WAY, n_shots=(1, 5), n_query=10, random_state=0, **params
+        n_way=N_WAY, n_shots=(1, 5), n_query=5, random_state=0, **params
     )
     centroid = ProtoNetClassifier(
         module=nn.Identity, metric="cosine", n_way=N_WAY, standardize=False, max_iter=0
@@ -65,7 +65,6 @@ def models(folder: str, max_iter: int | None, n_components: int) -> dict[str, An
         PROTONET: (protonet,),
         "cosine centroid": (centroid,),
         "LDA, cosine centroid": (lda, centroid),
-        "LDA, " + PROTONET: (lda, protonet),
         "own logistic": (own,),
     }
     return {
@@ -142,10 +141,10 @@ def lines_of(results: pd.DataFrame) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4])
     parser.add_argument("--protocols", choices=PROTOCOLS, nargs="+", default=["A", "B"])
     parser.add_argument("--n-episodes", type=int, default=200)
-    parser.add_argument("--n-components", type=int, default=300)
+    parser.add_argument("--n-components", type=int, default=400)
     parser.add_argument("--fast", action="store_true", help="20 meta-updates, one seed")
     args = parser.parse_args()
     X, y, domain = fetch_clinc150(return_X_y_task=True)

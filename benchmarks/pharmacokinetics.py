@@ -3,8 +3,7 @@
     python benchmarks/pharmacokinetics.py [--fast] [--seeds 100 101 102]
 
 A seed makes 200 patients to learn from and 400 new ones. All estimators have their
-default parameters, except that they train for supports of 1 to 6 rows: a patient has
-12, and with the default of up to 20 most episodes would keep one row for the query.
+default parameters.
 """
 
 # Authors: The sklmeta developers
@@ -40,7 +39,7 @@ SHOTS = [2, 3, 5]
 
 
 def models(max_iter: int | None) -> dict[str, Any]:
-    meta: dict[str, Any] = {"n_shots": (1, 6), "random_state": 0}
+    meta: dict[str, Any] = {"random_state": 0}
     if max_iter is not None:
         meta["max_iter"] = max_iter
     boosting = HistGradientBoostingRegressor(random_state=0)

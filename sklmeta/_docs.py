@@ -41,7 +41,8 @@ shared_classes : bool, default=None
     "episodes": """
 n_shots : int or (int, int), default={n_shots}
     Support rows of a training episode: per class when classes are a task's own,
-    else in total. A range is inclusive, and trains for many support sizes.
+    else in total. A range is inclusive, and trains for many support sizes; in
+    total, it ends at half of a task's rows.
 
 n_query : int, default={n_query}
     Query rows of a training episode, at most; counted as `n_shots` is.

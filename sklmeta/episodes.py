@@ -59,7 +59,7 @@ class EpisodeSampler:
     n_shots : int or (int, int), default=5
         Support rows: per class when classes are a task's own, else in total, and then
         one of each class present comes first. A range is inclusive and drawn from
-        anew for every task.
+        anew for every task; in total, it ends at half the task's rows.
 
     n_query : int, default=15
         Query rows, counted as `n_shots` is.
@@ -145,13 +145,18 @@ class EpisodeSampler:
             size = min(n_tasks - len(chosen), len(self.usable))
             draw = rng.choice(len(self.usable), size, replace=False)
             chosen = np.concatenate([chosen, self.usable[draw]])
-        return self._draw(chosen, self._shots(n_tasks, rng), self.n_query, rng)
+        return self._draw(chosen, self._shots(chosen, rng), self.n_query, rng)
 
-    def _shots(self, n_tasks: int, rng: np.random.Generator) -> IntArray:
-        if isinstance(self.n_shots, tuple | list):
-            low, high = self.n_shots
-            return rng.integers(low, high + 1, n_tasks)
-        return np.full(n_tasks, self.n_shots)
+    def _shots(self, tasks: IntArray, rng: np.random.Generator) -> IntArray:
+        if not isinstance(self.n_shots, tuple | list):
+            return np.full(len(tasks), self.n_shots)
+        low, high = self.n_shots
+        if self.kind == "own":
+            return rng.integers(low, high + 1, len(tasks))
+        # Else most episodes of a small task would have all its rows but one in the
+        # support, and hardly a query to learn from.
+        half = np.maximum(low, self._sizes[tasks] // 2)
+        return rng.integers(low, np.minimum(high, half) + 1)
 
     def _draw(
         self,

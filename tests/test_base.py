@@ -269,7 +269,12 @@ def test_gradient_clipping_bounds_the_step(regression_tasks):
     X, y, task = regression_tasks
     start = regressor(max_iter=0).fit(X, y, task=task)._weights
     step = regressor(
-        max_iter=1, max_grad_norm=1e-3, optimizer="SGD", lr=1.0, lr_schedule="constant"
+        max_iter=1,
+        max_grad_norm=1e-3,
+        optimizer="SGD",
+        lr=1.0,
+        lr_schedule="constant",
+        weight_decay=0.0,
     )
     after = step.fit(X, y, task=task)._weights
     moved = sum(np.square(after[k] - v).sum() for k, v in start.items())
