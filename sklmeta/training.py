@@ -318,16 +318,10 @@ def _make_net(
     valid = None
     if valid_episodes is not None:
         valid = predefined_split(_FixedEpisodes(valid_episodes))
-    optimizer = _optimizer_class(options.optimizer)
-    arguments = dict(options.optimizer_params)
-    if optimizer in (torch.optim.Adam, torch.optim.AdamW):
-        # One kernel for all weights: a quarter of the time where these are many.
-        chosen = {"fused", "foreach", "capturable", "differentiable"} & set(arguments)
-        arguments.update({} if chosen else {"fused": True})
     net = _MetaNet(
         learner,
         criterion=_MeanLoss,
-        optimizer=optimizer,
+        optimizer=_optimizer_class(options.optimizer),
         lr=options.lr,
         max_epochs=n_epochs,
         batch_size=-1,
@@ -337,7 +331,10 @@ def _make_net(
         callbacks=callbacks,
         device=options.device,
         verbose=options.verbose,
-        **{f"optimizer__{key}": value for key, value in arguments.items()},
+        **{
+            f"optimizer__{key}": value
+            for key, value in options.optimizer_params.items()
+        },
     )
     if not options.verbose:
         net.set_params(callbacks__print_log=None)
