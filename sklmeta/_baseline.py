@@ -169,8 +169,11 @@ class BaselineEstimator(BaseEstimator):
 
         Parameters
         ----------
-        X, task
-            As in `predict`.
+        X : {array-like, data frame} of shape (n_samples, n_features)
+            Rows to predict.
+
+        task : array-like of shape (n_samples,), default=None
+            Label of every row's task, after adapting to many tasks.
 
         Returns
         -------
@@ -180,7 +183,20 @@ class BaselineEstimator(BaseEstimator):
 
     @available_if(_predicts_probabilities)
     def predict_log_proba(self, X: Any, task: ArrayLike | None = None) -> NDArray[Any]:
-        """Logarithm of `predict_proba`; minus infinity for absent classes."""
+        """Logarithm of `predict_proba`; minus infinity for absent classes.
+
+        Parameters
+        ----------
+        X : {array-like, data frame} of shape (n_samples, n_features)
+            Rows to predict.
+
+        task : array-like of shape (n_samples,), default=None
+            Label of every row's task, after adapting to many tasks.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X, task=task))
 
@@ -198,7 +214,11 @@ class BaselineEstimator(BaseEstimator):
         Parameters
         ----------
         X : {array-like, data frame} of shape (n_samples, n_features)
+            Rows.
+
         y : array-like of shape (n_samples,)
+            Their targets.
+
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, without `task`.
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,10 +15,11 @@ import torch
 from torch import Tensor
 
 from sklmeta._draw import IntArray
+from sklmeta._episode_block import gather_episodes, stream_episodes
 from sklmeta._fit_data import FitData
+from sklmeta._row_store import RowTable, row_table, with_zero_row
 from sklmeta._standardize import Scaling
-from sklmeta.adaptation import with_zero_row
-from sklmeta.episodes import EpisodeSampler, gather_episodes, split_support_query
+from sklmeta.episodes import EpisodeSampler, split_support_query
 from sklmeta.learner import Episodes
 
 MAX_ONE_TABLE_SUPPORT = 1000
@@ -42,16 +44,26 @@ class EpisodeSource:
     """Training episodes, and the fixed ones of the validation."""
 
     sampler: EpisodeSampler
-    X: Tensor
+    X: RowTable
     y: Tensor
     n_classes: int
     meta_batch_size: int
     rng: np.random.Generator
     valid: list[Episodes] | None = None
+    _stream: Iterator[Episodes] | None = None
 
     def draw(self) -> Episodes:
-        rows = self.sampler.sample(self.meta_batch_size, self.rng)
-        return gather_episodes(rows, self.X, self.y, self.n_classes)
+        """Return a fresh meta-batch, out of a block of them that was drawn at once."""
+        if self._stream is None:
+            self._stream = stream_episodes(
+                self.sampler,
+                self.meta_batch_size,
+                self.X,
+                self.y,
+                self.n_classes,
+                self.rng,
+            )
+        return next(self._stream)
 
 
 def make_source(
@@ -70,10 +82,10 @@ def make_source(
     """
     if data.one_table:
         options = _one_table_options(data, options)
-    sampler = _sampler(data, np.arange(len(data.codes)), options)
+    sampler = _sampler(data, options)
     _check_usable(data, sampler)
     x_scaling, y_scaling = scalings
-    X = with_zero_row(data.X, device, torch.float32, x_scaling)
+    X = row_table(data.X, device, torch.float32, x_scaling)
     if data.kind == "regression":
         y = with_zero_row(data.y, device, torch.float32, y_scaling)
     else:
@@ -85,7 +97,10 @@ def make_source(
     return source
 
 
-def _sampler(data: FitData, rows: IntArray, options: EpisodeOptions) -> EpisodeSampler:
+def _sampler(
+    data: FitData, options: EpisodeOptions, rows: IntArray | slice = slice(None)
+) -> EpisodeSampler:
+    """Make the sampler of all rows, or of some."""
     return EpisodeSampler(
         data.codes[rows],
         kind=data.kind,
@@ -95,6 +110,7 @@ def _sampler(data: FitData, rows: IntArray, options: EpisodeOptions) -> EpisodeS
         n_way=options.n_way,
         support=options.support,
         is_support=None if data.is_support is None else data.is_support[rows],
+        rows=None if isinstance(rows, slice) else rows,
     )
 
 
@@ -135,7 +151,7 @@ def _hold_out(source: EpisodeSource, data: FitData, options: EpisodeOptions) -> 
     if len(usable) >= MIN_VALIDATION_TASKS:
         n_valid = max(2, round(fraction * len(usable)))
         held_out = source.rng.permutation(usable)[:n_valid]
-        valid = _sampler(data, np.arange(len(data.codes)), options)
+        valid = _sampler(data, options)
         valid.usable = held_out
         source.sampler.usable = np.setdiff1d(usable, held_out)
         source.valid = _draw_valid(source, valid, max(n_valid, options.meta_batch_size))
@@ -151,16 +167,14 @@ def _hold_out(source: EpisodeSource, data: FitData, options: EpisodeOptions) -> 
     held_rows = _held_out_rows(source, data, options, fraction)
     train_rows = np.setdiff1d(np.arange(len(data.codes)), held_rows)
     if data.one_table and data.kind == "own":
-        valid = _sampler(data, held_rows, options)
-        source.valid = _draw_valid(source, valid, options.meta_batch_size, held_rows)
+        valid = _sampler(data, options, held_rows)
+        source.valid = _draw_valid(source, valid, options.meta_batch_size)
     else:
         source.valid = [
             _draw_held_rows(source, data, options, train_rows, held_rows)
             for _ in range(N_VALIDATION_BATCHES)
         ]
-    rows = torch.from_numpy(np.append(train_rows, len(data.codes))).to(source.X.device)
-    source.sampler = _sampler(data, train_rows, options)
-    source.X, source.y = source.X[rows], source.y[rows]
+    source.sampler = _sampler(data, options, train_rows)
 
 
 def _held_out_rows(
@@ -187,17 +201,12 @@ def _held_out_rows(
 
 
 def _draw_valid(
-    source: EpisodeSource,
-    sampler: EpisodeSampler,
-    n_tasks: int,
-    rows: IntArray | None = None,
+    source: EpisodeSource, sampler: EpisodeSampler, n_tasks: int
 ) -> list[Episodes]:
-    X, y = source.X, source.y
-    if rows is not None:
-        index = torch.from_numpy(np.append(rows, len(X) - 1)).to(X.device)
-        X, y = X[index], y[index]
     return [
-        gather_episodes(sampler.sample(n_tasks, source.rng), X, y, source.n_classes)
+        gather_episodes(
+            sampler.sample(n_tasks, source.rng), source.X, source.y, source.n_classes
+        )
         for _ in range(N_VALIDATION_BATCHES)
     ]
 
@@ -229,7 +238,7 @@ def _draw_held_rows(
         y=None if data.kind == "regression" else data.y[rows],
         n_query=options.n_query,
         is_support=is_support,
+        rows=rows,
     )
     drawn = sampler.sample(len(sampler.usable), source.rng)
-    index = torch.from_numpy(np.append(rows, len(source.X) - 1)).to(source.X.device)
-    return gather_episodes(drawn, source.X[index], source.y[index], source.n_classes)
+    return gather_episodes(drawn, source.X, source.y, source.n_classes)

@@ -10,19 +10,23 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import is_regressor
+from sklearn.utils import assert_all_finite, check_consistent_length, check_X_y
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from sklmeta._draw import IntArray
+from sklmeta._row_store import is_mapped
+from sklmeta._standardize import row_blocks
 from sklmeta.tasks import TaskCollection, check_task, stack_tasks
 
 
 class FitData(NamedTuple):
     """A validated table of tasks."""
 
-    X: NDArray  # shape: (n_samples, *input), float64 or float32
+    X: NDArray  # shape: (n_samples, *input), float64 or float32; any number on disk
     y: NDArray  # shape: (n_samples,); class index, or target
     codes: IntArray  # shape: (n_samples,)
     labels: NDArray  # shape: (n_tasks,)
@@ -44,10 +48,7 @@ class FitData(NamedTuple):
 def unpack_collection(X: Any, y: Any, task: Any) -> tuple[Any, Any, Any, Any]:
     """Turn a collection, in any of its forms, into the flat form."""
     if isinstance(X, TaskCollection):
-        if y is not None or task is not None:
-            raise ValueError(
-                "A TaskCollection brings its own y and task; pass it alone."
-            )
+        _check_alone(y, task)
         return (*X.to_arrays(), X.is_support)
     pairs = (
         y is None
@@ -61,6 +62,11 @@ def unpack_collection(X: Any, y: Any, task: Any) -> tuple[Any, Any, Any, Any]:
     return X, y, task, None
 
 
+def _check_alone(y: Any, task: Any) -> None:
+    if y is not None or task is not None:
+        raise ValueError("A TaskCollection brings its own y and task; pass it alone.")
+
+
 def check_rows(estimator: Any, X: Any, y: Any = "no_validation", **options: Any) -> Any:
     """Validate X (and y) as scikit-learn does; text columns get a hint."""
     if not isinstance(y, str) and is_regressor(estimator):
@@ -70,15 +76,11 @@ def check_rows(estimator: Any, X: Any, y: Any = "no_validation", **options: Any)
                 "y is text, and a regressor predicts numbers; a classifier predicts "
                 "labels."
             )
+    options |= {"dtype": (np.float64, np.float32), "allow_nd": True}
+    if is_mapped(X) and X.dtype.kind in "biuf":
+        return _check_mapped_rows(estimator, X, y, **options)
     try:
-        return validate_data(
-            estimator,
-            X,
-            y,
-            dtype=(np.float64, np.float32),
-            allow_nd=True,
-            **options,
-        )
+        return validate_data(estimator, X, y, **options)
     except (ValueError, TypeError) as error:
         problem = str(error)
         if "string to float" in problem:
@@ -95,6 +97,29 @@ def check_rows(estimator: Any, X: Any, y: Any = "no_validation", **options: Any)
         raise
 
 
+def _check_mapped_rows(estimator: Any, X: Any, y: Any, **options: Any) -> Any:
+    """Validate rows on disk block by block, without a copy of them.
+
+    Numbers of another type than float64 and float32 stay as they are; they count as
+    float64.
+    """
+    has_y = not isinstance(y, str)
+    head = y[:2] if has_y and y is not None else y
+    validate_data(estimator, np.asarray(X[:2]), head, **options)
+    for block in row_blocks(X):
+        assert_all_finite(
+            np.asarray(X[block]),
+            estimator_name=type(estimator).__name__,
+            input_name="X",
+        )
+    if not has_y:
+        return X
+    check_consistent_length(X, y)
+    numeric = options.get("y_numeric", False)
+    _, y = check_X_y(np.zeros((len(y), 1)), y, y_numeric=numeric, estimator=estimator)
+    return X, y
+
+
 def check_fit_data(estimator: Any, X: Any, y: Any, task: Any) -> FitData:
     """Validate the arguments of `fit` and decide what the classes are.
 
@@ -103,9 +128,19 @@ def check_fit_data(estimator: Any, X: Any, y: Any, task: Any) -> FitData:
     ValueError, TypeError
         Naming the argument that is wrong and what to do.
     """
-    X, y, task, is_support = unpack_collection(X, y, task)
+    collection = X if isinstance(X, TaskCollection) else None
+    if collection is None:
+        X, y, task, is_support = unpack_collection(X, y, task)
+    else:
+        _check_alone(y, task)
+        X, y, is_support = collection.X, collection.y, collection.is_support
     X, y = check_rows(estimator, X, y, ensure_min_samples=2)
-    if task is None:
+    if collection is not None:
+        codes, labels = collection.codes, collection.labels
+        if collection.feature_names is not None:  # an array has no names of its own
+            header = pd.DataFrame(columns=collection.feature_names)
+            validate_data(estimator, header, skip_check_array=True)
+    elif task is None:
         codes, labels = np.zeros(len(X), dtype=np.intp), np.zeros(1, dtype=np.intp)
     else:
         codes, labels = check_task(task, len(X))

@@ -15,6 +15,7 @@ from sklmeta._draw import (
     IntArray,
     draw_distinct,
     padded_positions,
+    shift_padded,
     take_padded,
 )
 
@@ -41,7 +42,7 @@ class FixedSplits(NamedTuple):
         support = padded_positions(start, size, int(size.max(initial=0)))
         start = self.query_offsets[split]
         query = draw_distinct(self.query_offsets[split + 1] - start, n_query, rng)
-        query = np.where(query == PADDING, PADDING, query + start[:, None])
+        query = shift_padded(query, start)
         rows = take_padded(self.support, support), take_padded(self.query, query)
         if self.ways is None:
             return (*rows, None, None, None)
@@ -64,13 +65,15 @@ def fixed_splits(
     own_classes: bool,
 ) -> FixedSplits:
     """Collect every split of every task; a query row's class is in its support."""
+    if is_support is not None:
+        return _given_splits(order, offsets, y if own_classes else None, is_support)
     n_splits = np.zeros(len(offsets) - 1, dtype=np.intp)
     supports: list[IntArray] = []
     queries: list[IntArray] = []
     labels: list[tuple[IntArray, IntArray, int]] = []
     for task in range(len(n_splits)):
         rows = order[offsets[task] : offsets[task + 1]]
-        for support, query in _splits_of_task(rows, y, splitter, is_support):
+        for support, query in _splits_of_task(rows, y, splitter):
             if own_classes and y is not None:
                 classes, support_labels = np.unique(y[support], return_inverse=True)
                 query = query[np.isin(y[query], classes)]
@@ -96,15 +99,48 @@ def fixed_splits(
     )
 
 
+def _given_splits(
+    order: IntArray,
+    offsets: IntArray,
+    y: IntArray | None,  # class indices where classes are a task's own
+    is_support: NDArray[np.bool_],
+) -> FixedSplits:
+    """Take the one split that each task brings, for all tasks at once."""
+    n_tasks = len(offsets) - 1
+    codes = np.repeat(np.arange(n_tasks), np.diff(offsets))
+    chosen = is_support[order]
+    usable = np.ones(len(order), dtype=bool)
+    local = ways = None
+    if y is not None:
+        cells = codes * (int(y.max(initial=0)) + 1) + y[order]
+        known, where = np.unique(cells[chosen], return_index=True)
+        ways = np.bincount(codes[chosen][where], minlength=n_tasks)
+        first = np.cumsum(ways) - ways
+        local = np.searchsorted(known, cells) - first[codes]
+        usable = np.isin(cells, known) & (ways >= 2)[codes]
+    n_support, n_query = (
+        np.bincount(codes[usable & part], minlength=n_tasks)
+        for part in (chosen, ~chosen)
+    )
+    split = (n_support > 0) & (n_query > 0)
+    support, query = (usable & split[codes] & part for part in (chosen, ~chosen))
+    return FixedSplits(
+        split.astype(np.intp),
+        order[support],
+        np.r_[0, np.cumsum(n_support[split])],
+        order[query],
+        np.r_[0, np.cumsum(n_query[split])],
+        None if local is None else local[support],
+        None if local is None else local[query],
+        None if ways is None else ways[split],
+    )
+
+
 def _splits_of_task(
     rows: IntArray,
     y: IntArray | None,
     splitter: Any,
-    is_support: NDArray[np.bool_] | None,
 ) -> list[tuple[IntArray, IntArray]]:
-    if is_support is not None:
-        chosen = is_support[rows]
-        return [(rows[chosen], rows[~chosen])]
     if len(rows) < 2:
         return []
     table = np.zeros((len(rows), 1))

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 # Far outliers are cut here: 1e300 must not become infinite in float32.
 CLIP = 1e4
-_BLOCK_BYTES = 2**24
+_BLOCK_BYTES = 2**20
 
 
 def row_blocks(X: NDArray) -> Iterator[slice]:
-    """Cut rows into blocks, so that temporaries stay small beside X itself."""
+    """Cut rows into blocks, so that temporaries stay small, and in the cache."""
     step = max(1, _BLOCK_BYTES // max(1, X[:1].size * 8))
     for start in range(0, len(X), step):
         yield slice(start, start + step)
@@ -36,16 +36,27 @@ class Scaling(NamedTuple):
     @classmethod
     def of(cls, X: NDArray) -> Scaling:
         """Measure the columns of X (n_samples,) or (n_samples, n_features)."""
-        # Dividing by the largest entry first keeps squares of 1e300 finite.
-        largest = np.zeros(X.shape[1:])
+        n_rows = 0
+        largest, mean, square = (np.zeros(X.shape[1:]) for _ in range(3))
         for block in row_blocks(X):
-            np.maximum(largest, np.abs(X[block]).max(axis=0), out=largest)
+            rows = np.asarray(X[block], dtype=np.float64)
+            # Dividing by the largest entry keeps squares of 1e300 finite.
+            larger = np.maximum(largest, np.abs(rows).max(axis=0))
+            unit = np.where(larger > 0, larger, 1.0)
+            rows = rows / unit
+            block_mean = rows.sum(axis=0) / len(rows)
+            rows -= block_mean
+            # Merging two means and sums of squares (Chan, Golub and LeVeque, 1983)
+            # reads the data once, which may be on disk.
+            old = largest / unit
+            share = len(rows) / (n_rows + len(rows))
+            step = block_mean - mean * old
+            square = square * old**2 + np.square(rows).sum(axis=0)
+            square += step**2 * (n_rows * share)
+            mean = mean * old + step * share
+            largest, n_rows = larger, n_rows + len(rows)
         unit = np.where(largest > 0, largest, 1.0)
-        mean = sum((X[block] / unit).sum(axis=0) for block in row_blocks(X)) / len(X)
-        square = sum(
-            np.square(X[block] / unit - mean).sum(axis=0) for block in row_blocks(X)
-        )
-        deviation = np.sqrt(square / len(X))
+        deviation = np.sqrt(square / n_rows)
         # A column of one value has a deviation of rounding errors.
         constant = deviation <= 10 * np.finfo(np.float64).eps * np.maximum(1, abs(mean))
         constant |= deviation * unit < np.finfo(np.float64).tiny / CLIP
@@ -58,9 +69,11 @@ class Scaling(NamedTuple):
             return
         for block in row_blocks(X):
             # Halving keeps the difference of two numbers near the largest finite.
-            z = (0.5 * X[block] - 0.5 * self.mean) / (0.5 * self.scale)
+            z = np.multiply(X[block], 0.5, dtype=np.float64)
+            z -= 0.5 * self.mean
+            z /= 0.5 * self.scale
             # A target is one-dimensional and is not cut: it is what is predicted.
-            out[block] = z if X.ndim == 1 else np.clip(z, -CLIP, CLIP)
+            out[block] = z if X.ndim == 1 else np.clip(z, -CLIP, CLIP, out=z)
 
     def undo(self, z: NDArray) -> NDArray:
         """Turn standardised values back."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
@@ -28,6 +27,7 @@ from sklmeta._fit_data import (
 )
 from sklmeta._meta_training import run_meta_training, zero_shot_rows
 from sklmeta._params import Parameters
+from sklmeta._row_store import RowTable, row_table, with_zero_row
 from sklmeta._standardize import Scaling
 from sklmeta._torch import (
     resolve_device,
@@ -40,7 +40,6 @@ from sklmeta.adaptation import (
     TaskTable,
     adapt_tasks,
     predict_tasks,
-    with_zero_row,
 )
 from sklmeta.encoders import build_encoder
 from sklmeta.exceptions import NotAdaptedError, VersionMismatchWarning
@@ -275,7 +274,7 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters):
             indices, members = own_classes(y, codes, n_tasks)
             targets = with_zero_row(indices, device)
         table = TaskTable(
-            with_zero_row(X, device, dtype, x_scaling),
+            row_table(X, device, dtype, x_scaling),
             targets,
             codes,
             n_tasks,
@@ -295,13 +294,13 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters):
 
     # Prediction ---------------------------------------------------------------
 
-    def _rows_and_learner(self, X: Any) -> tuple[torch.Tensor, Learner]:
+    def _rows_and_learner(self, X: Any) -> tuple[RowTable, Learner]:
         """Validate and scale rows, and build the learner that takes them."""
         check_is_fitted(self, "_weights")
         X = check_rows(self, X, reset=False)
         self._check_input_shape(X)
         device, dtype = resolve_device(self.device), torch_dtype(self._dtype)
-        rows = with_zero_row(X, device, dtype, Scaling(*self._scalings[0]))
+        rows = row_table(X, device, dtype, Scaling(*self._scalings[0]))
         return rows, self._load_learner()
 
     def _outputs(self, X: Any, task: ArrayLike | None) -> tuple[NDArray, NDArray]:

@@ -20,18 +20,24 @@ from torch import Tensor
 from sklmeta._draw import (
     PADDING,
     IntArray,
+    compact,
     draw_distinct,
     first_distinct,
     padded_positions,
+    shift_padded,
     take_padded,
 )
 from sklmeta._fixed_support import FixedSplits, fixed_splits
-from sklmeta.learner import Episodes, Rows
+from sklmeta._row_store import RowTable
+from sklmeta.learner import Rows
 from sklmeta.tasks import group_rows
 
 
 class EpisodeRows(NamedTuple):
-    """The rows of one meta-batch, as positions in the table; -1 is padding."""
+    """The rows of one or more meta-batches, as positions in the table; -1 is padding.
+
+    Padding stands at the end of each task's rows.
+    """
 
     tasks: IntArray  # shape: (n_tasks,)
     support: IntArray  # shape: (n_tasks, n_support)
@@ -74,6 +80,10 @@ class EpisodeSampler:
     is_support : ndarray of bool of shape (n_samples,), default=None
         Each task's fixed support, which overrides `support` and `n_shots`.
 
+    rows : ndarray of int of shape (n_samples,), default=None
+        Position in the table of every row given; None means that it is its own. So
+        episodes are drawn from a part of a table, of which no copy is made.
+
     Notes
     -----
     A task of n rows gives at most ``min(n_shots, n - 1)`` support rows, and of the rest
@@ -92,6 +102,7 @@ class EpisodeSampler:
         n_way: int | None = None,
         support: Any = "random",
         is_support: NDArray[np.bool_] | None = None,
+        rows: IntArray | None = None,
     ):
         self.kind = kind
         self.n_shots = n_shots
@@ -109,6 +120,8 @@ class EpisodeSampler:
                 self._order, self._offsets, y, support, is_support, kind == "own"
             )
         self.usable = np.flatnonzero(self._usable())
+        if rows is not None:
+            self._rename(np.asarray(rows))
 
     def _index_classes(self, codes: IntArray, y: IntArray) -> None:
         """Sort the rows by (task, class): a cell is the rows of one class of a task."""
@@ -123,6 +136,16 @@ class EpisodeSampler:
         self._n_cells = np.bincount(cell_tasks, minlength=self.n_tasks)
         self._first_cells = np.cumsum(self._n_cells) - self._n_cells
 
+    def _rename(self, rows: IntArray) -> None:
+        """Speak of the rows by their positions in a larger table."""
+        self._order = rows[self._order]
+        if self.kind != "regression":
+            self._cell_order = rows[self._cell_order]
+        if self._fixed is not None:
+            self._fixed = self._fixed._replace(
+                support=rows[self._fixed.support], query=rows[self._fixed.query]
+            )
+
     def _usable(self) -> NDArray[np.bool_]:
         """Tasks that can give at least one support and one query row."""
         if self._fixed is not None:
@@ -133,19 +156,35 @@ class EpisodeSampler:
             usable &= (self._n_cells >= 2) & repeated
         return usable
 
-    def sample(self, n_tasks: int, rng: np.random.Generator) -> EpisodeRows:
+    def sample(
+        self, n_tasks: int, rng: np.random.Generator, n_batches: int = 1
+    ) -> EpisodeRows:
         """Draw `n_tasks` tasks, and a support and a query for each.
 
         Tasks are equally likely, whatever their size; none comes twice in a meta-batch
         unless it asks for more tasks than there are.
+
+        Parameters
+        ----------
+        n_tasks : int
+            Tasks of a meta-batch.
+
+        rng : numpy Generator
+        n_batches : int, default=1
+            Meta-batches to draw at once; their tasks follow one another.
+
+        Returns
+        -------
+        EpisodeRows
+            Of ``n_batches * n_tasks`` tasks.
         """
-        chosen = np.empty(0, dtype=np.intp)
-        while len(chosen) < n_tasks:
-            # Floyd's algorithm inside: cheap for few out of many
-            size = min(n_tasks - len(chosen), len(self.usable))
-            draw = rng.choice(len(self.usable), size, replace=False)
-            chosen = np.concatenate([chosen, self.usable[draw]])
-        return self._draw(chosen, self._shots(chosen, rng), self.n_query, rng)
+        n_usable = len(self.usable)
+        n_whole, rest = divmod(n_tasks, n_usable)
+        whole = draw_distinct(np.full(n_batches * n_whole, n_usable), n_usable, rng)
+        part = draw_distinct(np.full(n_batches, n_usable), rest, rng)
+        chosen = np.hstack([whole.reshape(n_batches, -1), part])
+        tasks = self.usable[chosen.ravel()]
+        return self._draw(tasks, self._shots(tasks, rng), self.n_query, rng)
 
     def _shots(self, tasks: IntArray, rng: np.random.Generator) -> IntArray:
         if not isinstance(self.n_shots, tuple | list):
@@ -184,17 +223,14 @@ class EpisodeSampler:
         if self.support == "first":
             support = padded_positions(starts, shots, width)
             query = draw_distinct(sizes - shots, n_query, rng)
-            query = np.where(
-                query == PADDING, PADDING, query + (starts + shots)[:, None]
-            )
+            query = shift_padded(query, starts + shots)
             return EpisodeRows(
                 tasks,
                 take_padded(self._order, support),
                 take_padded(self._order, query),
             )
         rows = draw_distinct(sizes, width + n_query, rng)
-        rows = np.where(rows == PADDING, PADDING, rows + starts[:, None])
-        rows = take_padded(self._order, rows)
+        rows = take_padded(self._order, shift_padded(rows, starts))
         if self.kind == "shared":
             firsts = self._one_of_each_class(tasks, shots, rng)
             # The rest of the sequence is exchangeable, so what remains of it after the
@@ -237,11 +273,10 @@ class EpisodeSampler:
         if self.support == "first":
             support = padded_positions(starts, cell_shots, n_support)
             query = draw_distinct(sizes - cell_shots, n_query, rng)
-            shift = starts + cell_shots
-            query = np.where(query == PADDING, PADDING, query + shift[:, None])
+            query = shift_padded(query, starts + cell_shots)
         else:
             rows = draw_distinct(sizes, n_support + n_query, rng)
-            rows = np.where(rows == PADDING, PADDING, rows + starts[:, None])
+            rows = shift_padded(rows, starts)
             support, query = _cut(rows, cell_shots, n_query)
         support, support_labels = self._by_task(support, len(tasks))
         query, query_labels = self._by_task(query, len(tasks))
@@ -250,9 +285,14 @@ class EpisodeSampler:
     def _by_task(self, rows: IntArray, n_tasks: int) -> tuple[IntArray, IntArray]:
         """Lay the rows of a task's classes side by side, with each row's class."""
         width = len(rows) // max(n_tasks, 1)
-        labels = np.repeat(np.arange(width), rows.shape[1])
+        labels = np.tile(np.repeat(np.arange(width), rows.shape[1]), (n_tasks, 1))
         rows = take_padded(self._cell_order, rows).reshape(n_tasks, -1)
-        return rows, np.where(rows == PADDING, 0, labels)
+        real = rows != PADDING
+        if not real.all():
+            longest = int(np.count_nonzero(real, axis=1).max(initial=0))
+            rows, labels = (compact(values, real, longest) for values in (rows, labels))
+            labels[labels == PADDING] = 0
+        return rows, labels
 
     def split_all(self, shots: int, rng: np.random.Generator) -> EpisodeRows:
         """Draw one support for every usable task.
@@ -265,17 +305,17 @@ class EpisodeSampler:
 
 def _cut(rows: IntArray, shots: IntArray, n_query: int) -> tuple[IntArray, IntArray]:
     """Cut each sequence into its first `shots` rows and the `n_query` that follow."""
-    n_groups, _length = rows.shape
     width = int(shots.max(initial=0))
+    if not len(shots) or int(shots.min()) == width:
+        return rows[:, :width], rows[:, width : width + n_query]
     support = np.where(np.arange(width) < shots[:, None], rows[:, :width], PADDING)
     column = shots[:, None] + np.arange(n_query)
-    padded = np.hstack([rows, np.full((n_groups, n_query), PADDING)])
-    return support, np.take_along_axis(padded, column, axis=1)
+    return support, np.take_along_axis(rows, column, axis=1)
 
 
 def gather(
     rows: IntArray,
-    X: Tensor,  # shape: (n_samples + 1, *input); the last row is zero
+    X: RowTable,  # shape: (n_samples + 1, *input); the last row is zero
     y: Tensor,  # shape: (n_samples + 1,); the last entry is zero
     *,
     n_classes: int = 0,
@@ -290,32 +330,6 @@ def gather(
     return Rows(X[index], values, mask, n_classes, task_ways)
 
 
-def gather_episodes(
-    drawn: EpisodeRows, X: Tensor, y: Tensor, n_classes: int = 0
-) -> Episodes:
-    """Fetch the rows of a meta-batch; see `gather`."""
-    if drawn.ways is not None:
-        n_classes = int(drawn.ways.max())
-    return Episodes(
-        gather(
-            drawn.support,
-            X,
-            y,
-            n_classes=n_classes,
-            labels=drawn.support_labels,
-            ways=drawn.ways,
-        ),
-        gather(
-            drawn.query,
-            X,
-            y,
-            n_classes=n_classes,
-            labels=drawn.query_labels,
-            ways=drawn.ways,
-        ),
-    )
-
-
 def split_support_query(
     y: ArrayLike,
     task_codes: IntArray,
@@ -323,6 +337,7 @@ def split_support_query(
     *,
     support: Any = "random",
     shared_classes: bool | None = None,
+    is_support: NDArray[np.bool_] | None = None,
     random_state: Any = None,
 ) -> tuple[IntArray, IntArray]:
     """Split the rows of every task into a support and a query, all tasks at once.
@@ -344,6 +359,9 @@ def split_support_query(
     shared_classes : bool, default=None
         Whether all tasks speak of the same classes; None for regression.
 
+    is_support : ndarray of bool of shape (n_samples,), default=None
+        Each task's fixed support, which overrides `support` and `shots`.
+
     random_state : int, RandomState instance or None, default=None
         Seed of the draw.
 
@@ -354,19 +372,21 @@ def split_support_query(
         with ``shots=0`` every row is a query row.
     """
     task_codes = np.asarray(task_codes)
-    if shots == 0:
+    if shots == 0 and is_support is None:
         return np.empty(0, dtype=np.intp), np.arange(len(task_codes))
     kind = {None: "regression", True: "shared", False: "own"}[shared_classes]
     classes = None
     if kind != "regression":
         classes = np.unique(np.asarray(y), return_inverse=True)[1]
-    sampler = EpisodeSampler(task_codes, kind=kind, y=classes, support=support)
+    sampler = EpisodeSampler(
+        task_codes, kind=kind, y=classes, support=support, is_support=is_support
+    )
     seed = check_random_state(random_state).randint(2**31)
     drawn = sampler.split_all(shots, np.random.default_rng(seed))
     role = np.zeros(len(task_codes), dtype=np.int8)
     usable = np.zeros(sampler.n_tasks, dtype=bool)
     usable[sampler.usable] = True
-    if isinstance(support, str):
+    if isinstance(support, str) and is_support is None:
         role[usable[task_codes]] = 1
     role[drawn.query[drawn.query != PADDING]] = 1
     role[drawn.support[drawn.support != PADDING]] = 2

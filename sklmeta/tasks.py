@@ -13,81 +13,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import _safe_indexing, check_consistent_length
 
-
-def check_task(
-    task: Any, n_samples: int | None = None
-) -> tuple[NDArray[np.intp], NDArray[Any]]:
-    """Validate task labels and encode them.
-
-    Parameters
-    ----------
-    task : array-like of shape (n_samples,)
-        Label of the learning task of every row: str, int or categorical.
-
-    n_samples : int, default=None
-        Number of rows that `task` must label; None does not check it.
-
-    Returns
-    -------
-    codes : ndarray of shape (n_samples,)
-        Index into `labels` of every row's task.
-
-    labels : ndarray of shape (n_tasks,)
-        The distinct labels, sorted where they can be compared.
-
-    Raises
-    ------
-    ValueError
-        If `task` is not one-dimensional, has the wrong length or a missing value.
-
-    Examples
-    --------
-    >>> from sklmeta.tasks import check_task
-    >>> codes, labels = check_task(["oslo", "bergen", "oslo"])
-    >>> codes.tolist(), labels.tolist()
-    ([1, 0, 1], ['bergen', 'oslo'])
-    """
-    values = task.to_numpy() if hasattr(task, "to_numpy") else np.asarray(task)
-    if values.ndim != 1:
-        column = " For a column of a frame pass df[name]." if values.ndim == 0 else ""
-        raise ValueError(
-            "task must be one-dimensional, one label per row; got an array of shape "
-            f"{values.shape}.{column}"
-        )
-    if n_samples is not None and len(values) != n_samples:
-        raise ValueError(
-            f"task must have one label per row: X has {n_samples} rows and task has "
-            f"{len(values)} labels."
-        )
-    missing = pd.isna(values)
-    if missing.any():
-        rows = ", ".join(map(str, np.flatnonzero(missing)[:5]))
-        raise ValueError(
-            f"task has {missing.sum()} missing label(s), the first at row(s) {rows}. "
-            "Drop these rows or give them a label of their own."
-        )
-    # pandas' hash table keeps a million labels of any type under a tenth of a second.
-    codes, labels = pd.factorize(values)
-    labels = np.asarray(labels)
-    try:
-        order = np.argsort(labels, kind="stable")
-    except TypeError:  # labels of mixed types keep the order of appearance
-        return codes, labels
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return rank[codes], labels[order]
-
-
-def group_rows(
-    codes: NDArray[np.intp], n_groups: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return rows sorted by group, in row order within one, and each group's start.
-
-    Group i has the rows ``order[offsets[i]:offsets[i + 1]]``.
-    """
-    offsets = np.zeros(n_groups + 1, dtype=np.intp)
-    np.cumsum(np.bincount(codes, minlength=n_groups), out=offsets[1:])
-    return np.argsort(codes, kind="stable"), offsets
+from sklmeta._row_store import is_mapped
+from sklmeta._task_codes import check_task, group_rows
 
 
 class TaskCollection(Sequence):
@@ -96,7 +23,8 @@ class TaskCollection(Sequence):
     Parameters
     ----------
     X : {array-like, data frame} of shape (n_samples, n_features)
-        Rows of all tasks.
+        Rows of all tasks. A memory-mapped array (``np.load(path, mmap_mode="r")``) may
+        be larger than memory: `fit` leaves it on disk and reads the rows it draws.
 
     y : array-like of shape (n_samples,)
         Targets.
@@ -118,6 +46,9 @@ class TaskCollection(Sequence):
 
     sizes : ndarray of shape (n_tasks,)
         Rows of each task.
+
+    feature_names : list of str or None
+        Names of the columns, where `from_file` read them; a data frame has its own.
 
     See Also
     --------
@@ -152,6 +83,7 @@ class TaskCollection(Sequence):
                     f"{is_support.shape} and type {is_support.dtype}."
                 )
         self.is_support = is_support
+        self.feature_names: list[str] | None = None
 
     @classmethod
     def from_frame(
@@ -188,6 +120,61 @@ class TaskCollection(Sequence):
         return cls(frame[features], frame[target], frame[task])
 
     @classmethod
+    def from_file(
+        cls,
+        path: Any,
+        *,
+        target: str,
+        task: str,
+        features: list[str] | None = None,
+        cache: Any = None,
+    ) -> TaskCollection:
+        """Build a collection from an Arrow or Parquet file, which may exceed memory.
+
+        Targets and task labels are kept in memory. Features are copied to an array on
+        disk, from which single rows can be read; the file itself is compressed, or
+        stored by columns.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A file that ends in .parquet, .pq, .feather, .arrow or .ipc, or a folder of
+            Parquet files.
+
+        target, task : str
+            Columns of the target and of the task labels.
+
+        features : list of str, default=None
+            Columns to use as features; None takes all the others.
+
+        cache : str or path-like, default=None
+            Folder to keep the array on disk in; the next call finds it there unless
+            the file has changed. None writes a temporary file, which goes with the
+            collection. The array has 8 bytes per number, or 4 where all the features
+            are of single precision.
+
+        Returns
+        -------
+        TaskCollection
+            Its rows are grouped by task, in the order of the labels; within a task
+            they keep the order of the file.
+
+        Raises
+        ------
+        ImportError
+            If pyarrow is not installed.
+
+        ValueError
+            If a column is not in the file, or a feature is not numbers.
+        """
+        from sklmeta._arrow import read_arrow
+
+        table = read_arrow(path, target, task, features, cache)
+        collection = cls(table.X, table.y, table.task)
+        collection.feature_names = table.features
+        return collection
+
+    @classmethod
     def from_splits(
         cls,
         splits: Iterable[tuple[Any, ArrayLike, Any, ArrayLike]],
@@ -216,15 +203,38 @@ class TaskCollection(Sequence):
         return cls(X, y, np.asarray(labels)[part // 2], is_support=part % 2 == 0)
 
     def to_arrays(self) -> tuple[Any, Any, NDArray[Any]]:
-        """Return X, y and the task label of every row, in the order given."""
-        return self.X, self.y, self.labels[self.codes]
+        """Return the table and the task label of every row, in the order given.
+
+        Returns
+        -------
+        X : {ndarray, data frame} of shape (n_samples, n_features)
+            As it was given; a data frame where it was read from a file.
+
+        y : {ndarray, Series} of shape (n_samples,)
+            Targets.
+
+        task : ndarray of shape (n_samples,)
+            Label of every row's task.
+        """
+        return self._named(self.X), self.y, self.labels[self.codes]
 
     @property
     def sizes(self) -> NDArray[np.intp]:
         return np.diff(self._offsets)
 
     def rows(self, index: int) -> NDArray[np.intp]:
-        """Return the positions of one task's rows, in row order."""
+        """Return the positions of one task's rows.
+
+        Parameters
+        ----------
+        index : int
+            Position of the task in the collection.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+            In row order.
+        """
         return self._order[self._offsets[index] : self._offsets[index + 1]]
 
     def __len__(self) -> int:
@@ -235,16 +245,27 @@ class TaskCollection(Sequence):
             if not -len(self) <= index < len(self):
                 raise IndexError(f"task {index} of a collection of {len(self)}")
             rows = self.rows(int(index) % len(self))
-            return _safe_indexing(self.X, rows), _safe_indexing(self.y, rows)
+            X = self._named(_safe_indexing(self.X, rows))
+            return X, _safe_indexing(self.y, rows)
         chosen = np.arange(len(self))[index]
         parts = [self.rows(i) for i in chosen]
         rows = np.concatenate(parts) if parts else np.empty(0, np.intp)
-        return TaskCollection(
-            _safe_indexing(self.X, rows),
+        # Neighbours on disk stay there; other rows are loaded.
+        neighbours = is_mapped(self.X) and len(rows) and (np.diff(rows) == 1).all()
+        part = slice(rows[0], rows[-1] + 1) if neighbours else rows
+        some = TaskCollection(
+            self.X[part] if neighbours else _safe_indexing(self.X, rows),
             _safe_indexing(self.y, rows),
             self.labels[self.codes[rows]],
             is_support=None if self.is_support is None else self.is_support[rows],
         )
+        some.feature_names = self.feature_names
+        return some
+
+    def _named(self, X: Any) -> Any:
+        if self.feature_names is None:
+            return X
+        return pd.DataFrame(X, columns=self.feature_names, copy=False)
 
     def __repr__(self) -> str:
         sizes = self.sizes
@@ -279,8 +300,10 @@ def stack_tasks(
         A frame of the library that the tasks' frames come from, else an array.
 
     y : {ndarray, Series} of shape (n_samples,)
+        Targets.
 
     task : ndarray of shape (n_samples,)
+        Label of every row's task.
 
     Raises
     ------
@@ -313,12 +336,18 @@ def split_tasks(X: Any, y: ArrayLike, task: ArrayLike) -> list[tuple[Any, Any]]:
     Parameters
     ----------
     X : {array-like, data frame} of shape (n_samples, n_features)
+        Rows of all tasks.
+
     y : array-like of shape (n_samples,)
+        Targets.
+
     task : array-like of shape (n_samples,)
+        Label of every row's task.
 
     Returns
     -------
     list of (X, y)
+        One pair per task.
 
     Examples
     --------

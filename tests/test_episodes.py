@@ -10,7 +10,8 @@ from scipy.stats import chisquare
 from sklearn.model_selection import ShuffleSplit, TimeSeriesSplit
 
 from sklmeta._draw import draw_distinct, first_distinct
-from sklmeta.episodes import EpisodeSampler, gather_episodes, split_support_query
+from sklmeta._episode_block import gather_episodes
+from sklmeta.episodes import EpisodeSampler, split_support_query
 
 KINDS = ["regression", "shared", "own"]
 

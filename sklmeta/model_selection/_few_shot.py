@@ -44,7 +44,9 @@ class FewShotDraw:
     model : estimator
         The adapted copy; for zero shots, the model as ``fit`` left it.
 
-    draw, shots : int
+    draw : int
+
+    shots : int, or None for each task's own support
 
     labels : ndarray of shape (n_tasks,)
         Label of each task, also of those that could give no query row.
@@ -64,7 +66,7 @@ class FewShotDraw:
         table: tuple[Any, NDArray[Any], NDArray[np.intp], NDArray[Any]],
         rows: tuple[NDArray[np.intp], NDArray[np.intp]],
         draw: int,
-        shots: int,
+        shots: int | None,
     ):
         X, y, codes, self.labels = table
         self.support, self.query = rows
@@ -75,7 +77,8 @@ class FewShotDraw:
         self.codes = codes[self.query]
         self.X_query = _safe_indexing(X, self.query)
         self.y_true = y[self.query]
-        if shots:
+        self._adapts = shots != 0
+        if self._adapts:
             labels = self.labels[self.support_codes]
             X_support = _safe_indexing(X, self.support)
             self.model = adapted(model, X_support, self.support_y, task=labels)
@@ -86,7 +89,7 @@ class FewShotDraw:
     def response(self, method: str) -> NDArray[Any]:
         """Call a method of the adapted model on all query rows, once."""
         if method not in self._responses:
-            metadata = {"task": self.labels[self.codes]} if self.shots else {}
+            metadata = {"task": self.labels[self.codes]} if self._adapts else {}
             with sklearn.config_context(enable_metadata_routing=True):
                 values = getattr(self.model, method)(self.X_query, **metadata)
             self._responses[method] = np.asarray(values)
@@ -111,9 +114,10 @@ def few_shot_predictions(
     y: ArrayLike,
     task: ArrayLike,
     *,
-    shots: int,
+    shots: int | None,
     n_draws: int = 1,
     support: Any = "random",
+    is_support: NDArray[np.bool_] | None = None,
     random_state: Any = 0,
 ) -> Iterator[FewShotDraw]:
     """Adapt copies of a fitted model to every task's support and predict its query.
@@ -129,15 +133,19 @@ def few_shot_predictions(
     task : array-like of shape (n_samples,)
         Task of every row.
 
-    shots : int
+    shots : int or None
         Support rows: per class when classes are a task's own, else in total. 0
-        evaluates the model as ``fit`` left it, on all rows, and in one draw only.
+        evaluates the model as ``fit`` left it, on all rows, and in one draw only. None
+        takes each task's own support, which `is_support` gives.
 
     n_draws : int, default=1
         Supports drawn per task.
 
     support : "random", "first" or splitter, default="random"
         How the support is chosen.
+
+    is_support : ndarray of bool of shape (n_samples,), default=None
+        Rows of their task's own support, for ``shots=None``.
 
     random_state : int, RandomState instance or None, default=0
         Seed of the draws, which are the same at every call; None means 0.
@@ -151,7 +159,9 @@ def few_shot_predictions(
     ValueError
         If no task can give a support row and a query row.
     """
-    check_count("shots", shots, 0)
+    if shots is not None:
+        check_count("shots", shots, 0)
+        is_support = None
     check_count("n_draws", n_draws, 1)
     check_consistent_length(X, y)
     targets = column_or_1d(y)
@@ -159,15 +169,17 @@ def few_shot_predictions(
     shared_classes = getattr(inner_estimator(estimator), "shared_classes_", None)
     # A RandomState is copied: the draws must not depend on earlier calls.
     rng = check_random_state(0 if random_state is None else copy.deepcopy(random_state))
-    draws_one = shots == 0 or (isinstance(support, str) and support == "first")
+    first = isinstance(support, str) and support == "first"
+    draws_one = not shots or first  # nothing is random
     seeds = rng.randint(2**31 - 1, size=1 if draws_one else n_draws)
     for draw, seed in enumerate(seeds):
         rows = split_support_query(
             targets,
             codes,
-            shots,
+            shots or 0,
             support=support,
             shared_classes=shared_classes,
+            is_support=is_support,
             random_state=int(seed),
         )
         if not len(rows[1]):

@@ -106,7 +106,11 @@ class FewShotScorer(_MetadataRequester):
             A fitted model that `sklmeta.adapted` takes; it is left alone.
 
         X : {array-like, data frame} of shape (n_samples, n_features)
+            Rows.
+
         y : array-like of shape (n_samples,)
+            Their targets.
+
         task : array-like of shape (n_samples,)
             Task of every row.
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ def few_shot_cross_validate(
     y: ArrayLike | None = None,
     task: ArrayLike | None = None,
     *,
-    shots: int | Sequence[int] = (0, 1, 5, 10),
+    shots: int | Sequence[int] | None = (0, 1, 5, 10),
     cv: Any = None,
     n_draws: int = 1,
     scoring: Scoring | Sequence[str] | Mapping[str, Scoring] = None,
@@ -68,10 +68,11 @@ def few_shot_cross_validate(
     task : array-like of shape (n_samples,), default=None
         Task of every row.
 
-    shots : int or sequence of int, default=(0, 1, 5, 10)
+    shots : int, sequence of int or None, default=(0, 1, 5, 10)
         Support rows: per class when classes are a task's own, else in total. 0 judges
         the model as ``fit`` left it; it is passed over where classes are a task's own,
-        as nothing can be predicted there.
+        as nothing can be predicted there. None is for a collection whose tasks bring
+        their own supports (``is_support``): models are trained and judged with these.
 
     cv : int, splitter, iterable of (train, test) or None, default=None
         How the tasks are split; it receives the tasks as groups. None is
@@ -103,7 +104,8 @@ def few_shot_cross_validate(
     -------
     pandas.DataFrame
         One row per fold, task, draw and number of shots, with columns ``fold``,
-        ``task``, ``draw``, ``shots``, ``n_support``, ``n_query``, the score (``score``,
+        ``task``, ``draw``, ``shots`` ("fixed" where `shots` is None), ``n_support``,
+        ``n_query``, the score (``score``,
         or one column per name in `scoring`) and ``fit_time`` in seconds. A score is NaN
         where the metric is undefined. For a regressor and ``scoring=None``, ``sse`` and
         ``sst`` hold the sums of squares, so that ``1 - df.sse.sum() / df.sst.sum()``
@@ -114,7 +116,8 @@ def few_shot_cross_validate(
     TypeError
         If there is no estimator with ``adapt`` inside.
     ValueError
-        If a fold has rows of one task on both sides.
+        If a fold has rows of one task on both sides, or if `shots` is None and there
+        are no supports, or the other way about.
 
     Examples
     --------
@@ -135,15 +138,13 @@ def few_shot_cross_validate(
     >>> (1 - sums.sse / sums.sst > 0.99).tolist()
     [False, True]
     """
+    is_support = X.is_support if isinstance(X, TaskCollection) else None
     if isinstance(X, TaskCollection):
         X, y, task = X.to_arrays()
     if y is None or task is None:
         raise ValueError("few_shot_cross_validate needs y and the task of every row.")
-    all_shots = [shots] if np.isscalar(shots) else list(shots)  # type: ignore[arg-type]
-    for value in all_shots:
-        check_count("shots", value, 0)
+    all_shots = _all_shots(shots, estimator, is_support)
     check_count("n_draws", n_draws, 1)
-    inner_estimator(estimator)  # raises before any training starts
     check_consistent_length(X, y)
     targets = column_or_1d(y)
     codes, labels = check_task(task, len(targets))
@@ -153,7 +154,7 @@ def few_shot_cross_validate(
         tables = Parallel(n_jobs=n_jobs, verbose=verbose)(
             delayed(_evaluate_fold)(
                 clone(estimator),
-                (X, targets, labels[codes]),
+                (X, targets, labels[codes], is_support),
                 fold,
                 all_shots,
                 _metrics(scoring),
@@ -164,6 +165,34 @@ def few_shot_cross_validate(
     for i, table in enumerate(tables):
         table.insert(0, "fold", i)
     return pd.concat(tables, ignore_index=True)
+
+
+def _all_shots(
+    shots: Any, estimator: Any, is_support: NDArray[np.bool_] | None
+) -> list[int | None]:
+    """Check `shots`, and that there are supports where there must be."""
+    inner = inner_estimator(estimator)  # raises before any training starts
+    if shots is None:
+        if is_support is None:
+            raise ValueError(
+                "shots=None judges each task with the support it brings, and there are "
+                "none: pass a TaskCollection with is_support, or a number of shots."
+            )
+        if inner is not estimator:
+            raise ValueError(
+                f"shots=None fits a collection, which a {type(estimator).__name__} "
+                "does not take: pass the estimator without its container."
+            )
+        return [None]
+    if is_support is not None:
+        raise ValueError(
+            "The tasks of this collection bring their own supports. Pass shots=None to "
+            "judge with these, or *tasks.to_arrays() to draw supports anew."
+        )
+    all_shots = list(shots) if isinstance(shots, Iterable) else [shots]
+    for value in all_shots:
+        check_count("shots", value, 0)
+    return all_shots
 
 
 def _folds(
@@ -197,18 +226,21 @@ def _metrics(scoring: Any) -> Metrics:
 
 def _evaluate_fold(
     estimator: Any,
-    table: tuple[Any, NDArray[Any], NDArray[Any]],
+    table: tuple[Any, NDArray[Any], NDArray[Any], NDArray[np.bool_] | None],
     fold: Fold,
-    all_shots: list[int],
+    all_shots: list[int | None],
     metrics: Metrics,
     protocol: dict[str, Any],
 ) -> pd.DataFrame:
     train, test = fold
-    X, y, task = (_safe_indexing(array, train) for array in table)
+    X, y, task, fixed = (_part(array, train) for array in table)
     start = time.perf_counter()
-    estimator.fit(X, y, task=task)
+    if fixed is None:
+        estimator.fit(X, y, task=task)
+    else:
+        estimator.fit(TaskCollection(X, y, task, is_support=fixed))
     fit_time = time.perf_counter() - start
-    X, y, task = (_safe_indexing(array, test) for array in table)
+    X, y, task, fixed = (_part(array, test) for array in table)
     if any(all_shots) and not getattr(
         inner_estimator(estimator), "shared_classes_", True
     ):
@@ -216,16 +248,22 @@ def _evaluate_fold(
     parts = [
         _score_draw(draw, metrics)
         for shots in all_shots
-        for draw in few_shot_predictions(estimator, X, y, task, shots=shots, **protocol)
+        for draw in few_shot_predictions(
+            estimator, X, y, task, shots=shots, is_support=fixed, **protocol
+        )
     ]
     return pd.concat(parts, ignore_index=True).assign(fit_time=fit_time)
+
+
+def _part(array: Any, rows: NDArray[np.intp]) -> Any:
+    return None if array is None else _safe_indexing(array, rows)
 
 
 def _score_draw(draw: Any, metrics: Metrics) -> pd.DataFrame:
     columns: dict[str, Any] = {
         "task": draw.labels,
         "draw": draw.draw,
-        "shots": draw.shots,
+        "shots": "fixed" if draw.shots is None else draw.shots,
         "n_support": draw.n_support,
         "n_query": draw.n_query,
     }
