@@ -76,6 +76,12 @@ weight_decay : float, default={weight_decay}
 max_grad_norm : float, default={max_grad_norm}
     The meta-gradient is scaled down to this norm; None leaves it alone.
 
+chunk_size : int or "auto", default={chunk_size}
+    Tasks that go through the network together within a meta-update. The memory of
+    the graph grows with it; the loss and its gradient do not depend on it, but for
+    what a module draws or shares over the tasks (dropout, batch statistics).
+    "auto" chooses by the size of the network and of the tasks.
+
 early_stopping : bool, default={early_stopping}
     Whether to hold out tasks (with fewer than ten: rows of each; from one table:
     rows, or classes with `n_way`), stop when their loss no longer falls, and
@@ -99,6 +105,12 @@ transductive : bool, default=False
 
 device : str, default="auto"
     Where to compute; "auto" takes CUDA when there is one.
+
+n_threads : int, default=None
+    CPU threads within an operation during `fit`, which restores them. None takes
+    one for a small network, which gains nothing from a second and loses a great
+    deal where that core is busy; and torch's own number for a network with
+    convolutions or of more than 4 MiB, and on a GPU.
 
 random_state : int, RandomState instance or None, default=None
     Seeds the weights and the episodes.

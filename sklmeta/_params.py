@@ -37,6 +37,10 @@ COMMON_CONSTRAINTS: dict[str, Any] = {
     "optimizer_params": [dict, None],
     "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
     "max_grad_norm": [Interval(numbers.Real, 0, None, closed="neither"), None],
+    "chunk_size": [
+        StrOptions({"auto"}),
+        Interval(numbers.Integral, 1, None, closed="left"),
+    ],
     "early_stopping": ["boolean"],
     "validation_fraction": [Interval(numbers.Real, 0, 1, closed="neither")],
     "n_iter_no_change": [Interval(numbers.Integral, 1, None, closed="left")],
@@ -44,6 +48,7 @@ COMMON_CONSTRAINTS: dict[str, Any] = {
     "standardize": ["boolean"],
     "transductive": ["boolean"],
     "device": [str],
+    "n_threads": [Interval(numbers.Integral, 1, None, closed="left"), None],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
     "warm_start": ["boolean"],
@@ -80,6 +85,7 @@ class Parameters(BaseEstimator):
     optimizer_params: dict[str, Any] | None = None
     weight_decay: float = 0.0
     max_grad_norm: float | None = 10.0
+    chunk_size: int | str = "auto"
     early_stopping: bool = False
     validation_fraction: float = 0.1
     n_iter_no_change: int = 10
@@ -87,6 +93,7 @@ class Parameters(BaseEstimator):
     standardize: bool = True
     transductive: bool = False
     device: str = "auto"
+    n_threads: int | None = None
     random_state: int | np.random.RandomState | None = None
     verbose: int = 0
     warm_start: bool = False

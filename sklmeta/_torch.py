@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 # torch's default generator is one per process: whoever seeds it must be alone.
 _GENERATOR_LOCK = threading.RLock()
 _THREADS_LOCK = threading.Lock()
-_THREADS = {"users": 0, "before": 0}
+_THREADS_IN_USE: list[int] = []
+_THREADS = {"outside": 0}
+_NESTING = threading.local()
 
 
 @contextmanager
@@ -29,27 +31,33 @@ def seeded_torch(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def one_thread(active: bool = True) -> Iterator[None]:
-    """Run with one intra-op thread; several fits at once share the restriction.
+def intra_op_threads(n_threads: int | None) -> Iterator[None]:
+    """Run with so many intra-op threads, and restore what was; None is what was.
 
-    Small networks gain nothing from a second thread and lose a factor of fifty where
-    the second core is busy, because OpenMP spins at every barrier.
+    torch keeps the number for each Python thread, and hands the one set last to Python
+    threads that have none yet. A thread that first meets torch while another one is in
+    here would take that one's number for its own, and keep it.
     """
-    if not active:
-        yield
-        return
+    depth = getattr(_NESTING, "depth", 0)
     with _THREADS_LOCK:
-        if _THREADS["users"] == 0:
-            _THREADS["before"] = torch.get_num_threads()
-            torch.set_num_threads(1)
-        _THREADS["users"] += 1
+        now = before = torch.get_num_threads()
+        if not _THREADS_IN_USE:
+            _THREADS["outside"] = now
+        elif depth == 0 and now in _THREADS_IN_USE:
+            before = _THREADS["outside"]
+        during = before if n_threads is None else n_threads
+        if during != now:
+            torch.set_num_threads(during)
+        _THREADS_IN_USE.append(during)
+    _NESTING.depth = depth + 1
     try:
         yield
     finally:
+        _NESTING.depth = depth
         with _THREADS_LOCK:
-            _THREADS["users"] -= 1
-            if _THREADS["users"] == 0:
-                torch.set_num_threads(_THREADS["before"])
+            _THREADS_IN_USE.remove(during)
+            if torch.get_num_threads() != before:
+                torch.set_num_threads(before)
 
 
 def resolve_device(device: str) -> str:

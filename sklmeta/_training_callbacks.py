@@ -1,0 +1,115 @@
+"""What happens between the steps of meta-training: schedule, record, early stopping."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from skorch.callbacks import Callback
+from torch import Tensor, nn
+
+OnEpoch = Callable[[dict[str, Tensor], list[dict[str, Any]]], bool]
+"""Called with the weights and the history after every epoch; True stops."""
+
+BATCH_EVENTS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
+
+
+class CosineSchedule(Callback):
+    """Lets the step size fall to zero along a cosine.
+
+    The same numbers as ``torch.optim.lr_scheduler.CosineAnnealingLR``, at a hundredth
+    of its cost. Each is made from the one before, so that a callback's own factor on
+    the step size lasts.
+
+    Parameters
+    ----------
+    n_updates : int
+        Meta-updates until zero.
+    """
+
+    def __init__(self, n_updates: int):
+        self.n_updates = n_updates
+
+    def initialize(self) -> CosineSchedule:
+        self.n_done_ = 0
+        return self
+
+    def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
+        if not training:
+            return
+        groups = net.optimizer_.param_groups
+        net.rows_[-1]["event_lr"] = groups[0]["lr"]
+        before = 1 + math.cos(math.pi * self.n_done_ / self.n_updates)
+        self.n_done_ += 1
+        after = 1 + math.cos(math.pi * self.n_done_ / self.n_updates)
+        for group in groups:
+            group["lr"] *= after / before
+
+
+class Recorder(Callback):
+    """Keeps the weights of the last and of the best epoch, and stops when told.
+
+    Parameters
+    ----------
+    stream : object
+        Its ``remaining`` is the number of meta-updates still to be made.
+
+    on_epoch : callable
+        See `OnEpoch`.
+
+    patience : int or None
+        Epochs without improvement of ``valid_loss`` after which to stop.
+    """
+
+    def __init__(self, stream: Any, on_epoch: OnEpoch, patience: int | None):
+        self.stream = stream
+        self.on_epoch = on_epoch
+        self.patience = patience
+        self.best_loss = math.inf
+        self.best_epoch = -1
+        self.n_iter = 0
+        self.weights: dict[str, Tensor] | None = None
+        self.best_weights: dict[str, Tensor] | None = None
+        self.history: list[dict[str, Any]] = []
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        row = net.history[-1]
+        self.n_iter += row["train_batch_count"]
+        self.weights = copy_weights(net.module_)
+        kept = ("epoch", "train_loss", "valid_loss", "dur")
+        entry = {name: row[name] for name in kept if name in row}
+        self.history.append({**entry, "n_iter": self.n_iter})
+        stop = self.on_epoch(self.weights, self.history)
+        if self.patience is not None:
+            if row["valid_loss"] < self.best_loss:
+                self.best_loss = row["valid_loss"]
+                self.best_epoch = len(self.history)
+                self.best_weights = self.weights
+            stop |= len(self.history) - self.best_epoch >= self.patience
+        if stop and self.stream.remaining:
+            raise KeyboardInterrupt
+
+
+def copy_weights(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def batch_listeners(callbacks: list[tuple[str, Any]]) -> dict[str, list[Any]]:
+    """Bound methods of the callbacks that do something at a batch, for each event.
+
+    Most callbacks do something at the end of an epoch only, and calling all of them
+    three times for every batch costs as much as a small network's step.
+    """
+    return {
+        event: [
+            getattr(callback, event)
+            for _, callback in callbacks
+            if getattr(getattr(callback, event), "__func__", None)
+            is not getattr(Callback, event)
+        ]
+        for event in BATCH_EVENTS
+    }
