@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sklmeta._draw import IntArray, padded_positions, take_padded
-from sklmeta._standardize import Scaling
+from sklmeta._row_store import RowTable
 from sklmeta._torch import to_numpy, to_torch
 from sklmeta.episodes import gather
 from sklmeta.learner import Learner, Rows, mask_absent_classes
@@ -42,7 +42,7 @@ Chunk = dict[str, Any]
 class TaskTable(NamedTuple):
     """The support rows of many tasks, ready for a learner."""
 
-    X: Tensor  # shape: (n_samples + 1, *input); the last row is zero
+    X: RowTable  # shape: (n_samples + 1, *input); the last row is zero
     y: Tensor  # shape: (n_samples + 1,); class within the task, or target
     codes: IntArray  # shape: (n_samples,)
     n_tasks: int
@@ -50,31 +50,22 @@ class TaskTable(NamedTuple):
     ways: IntArray | None  # shape: (n_tasks,); classes of each task, if its own
 
 
-def with_zero_row(
-    values: NDArray,
-    device: str,
-    dtype: torch.dtype = torch.long,
-    scaling: Scaling | None = None,
-) -> Tensor:
-    """Make a tensor of (scaled) rows, with the row of zeros that padding reads."""
-    tensor = torch.zeros((len(values) + 1, *values.shape[1:]), dtype=dtype)
-    target = tensor.numpy()[:-1]
-    if scaling is None:
-        target[...] = values
-    else:
-        scaling.apply(values, out=target)
-    return tensor.to(device)
+def _chunks(sizes: IntArray, *, padded: bool = True) -> Iterator[IntArray]:
+    """Groups of tasks of similar size, bounded in tasks and in padded rows.
 
-
-def _chunks(sizes: IntArray) -> Iterator[IntArray]:
-    """Groups of tasks of similar size, bounded in tasks and in padded rows."""
+    Without padding the tasks of a group have exactly the same size.
+    """
     by_size = np.argsort(sizes, kind="stable")
+    ranked = sizes[by_size]
     end = len(by_size)
     while end:
-        longest = max(int(sizes[by_size[end - 1]]), 1)
-        n_tasks = min(TASKS_PER_CHUNK, max(1, ROWS_PER_CHUNK // longest))
-        yield by_size[max(0, end - n_tasks) : end]
-        end = max(0, end - n_tasks)
+        longest = int(ranked[end - 1])
+        n_tasks = min(TASKS_PER_CHUNK, max(1, ROWS_PER_CHUNK // max(longest, 1)))
+        start = max(0, end - n_tasks)
+        if not padded:
+            start = max(start, int(np.searchsorted(ranked, longest)))
+        yield by_size[start:end]
+        end = start
 
 
 def adapt_tasks(learner: Learner, table: TaskTable) -> tuple[list[Chunk], int]:
@@ -95,7 +86,7 @@ def adapt_tasks(learner: Learner, table: TaskTable) -> tuple[list[Chunk], int]:
     chunks: list[Chunk] = []
     n_guarded = 0
     kept_bytes = 0
-    for tasks in _chunks(sizes):
+    for tasks in _chunks(sizes, padded=not learner.mixes_rows):
         index = padded_positions(offsets[tasks], sizes[tasks], int(sizes[tasks].max()))
         ways = None if table.ways is None else table.ways[tasks]
         n_classes = table.n_classes if ways is None else int(ways.max())
@@ -130,7 +121,7 @@ def adapt(learner: Learner, support: Rows) -> dict[str, NDArray]:
 def predict_tasks(
     learner: Learner,
     chunks: list[Chunk],
-    X: Tensor,  # shape: (n_samples + 1, *input); the last row is zero
+    X: RowTable,  # shape: (n_samples + 1, *input); the last row is zero
     codes: IntArray,  # shape: (n_samples,)
     *,
     transductive: bool = False,
@@ -141,6 +132,7 @@ def predict_tasks(
     columns that its task lacks.
     """
     n_tasks = 1 + max(int(chunk["tasks"].max()) for chunk in chunks)
+    alone = transductive or learner.mixes_rows
     order, offsets = group_rows(codes, n_tasks)
     sizes = np.diff(offsets)
     outputs: NDArray | None = None
@@ -149,7 +141,7 @@ def predict_tasks(
         if not len(present):
             continue
         state = _state_of(learner, chunk, X)
-        for members, index in _blocks(chunk, present, order, offsets, transductive):
+        for members, index in _blocks(chunk, present, order, offsets, alone):
             values = _predict_block(learner, state, chunk["ways"], members, X[index])
             if outputs is None:
                 width = values.shape[-1]
@@ -167,16 +159,16 @@ def _blocks(
     present: IntArray,
     order: IntArray,
     offsets: IntArray,
-    transductive: bool,
+    alone: bool,
 ) -> Iterator[tuple[IntArray, IntArray]]:
     """Cut the query rows of a chunk's tasks into padded blocks.
 
-    Yields the tasks, as positions in the chunk, and their rows. With `transductive` a
-    task's rows stay together and it is alone, as its statistics are of all its rows.
+    Yields the tasks, as positions in the chunk, and their rows. With `alone` a task's
+    rows stay together and no other's are beside them: they look at one another.
     """
     tasks = chunk["tasks"][present]
     starts, sizes = offsets[tasks], offsets[tasks + 1] - offsets[tasks]
-    if transductive:
+    if alone:
         for member, start, size in zip(present, starts, sizes, strict=True):
             yield np.array([member]), order[None, start : start + size]
         return
@@ -194,7 +186,7 @@ def _blocks(
         yield present[member[some]], take_padded(order, index)
 
 
-def _state_of(learner: Learner, chunk: Chunk, X: Tensor) -> dict[str, Tensor]:
+def _state_of(learner: Learner, chunk: Chunk, X: RowTable) -> dict[str, Tensor]:
     device = str(X.device)
     if "state" in chunk:
         return to_torch(chunk["state"], device)

@@ -197,3 +197,53 @@ def encode(
     else:
         features = encoder(X.flatten(0, 1))
     return features.unflatten(0, (n_tasks, n_rows))
+
+
+def uses_batch_statistics(module: nn.Module) -> bool:
+    """Whether a normalisation layer looks at the rows it is given, in this mode."""
+    return any(
+        m.training or m.running_mean is None
+        for m in module.modules()
+        if isinstance(m, nn.modules.batchnorm._BatchNorm)
+    )
+
+
+@torch.no_grad()
+def mixes_rows(encoder: nn.Module, input_shape: tuple[int, ...]) -> bool:
+    """Whether a row's features depend on the rows beside it, found by trying.
+
+    Such a module must see the rows of one task at a time, without padding.
+    """
+    if uses_batch_statistics(encoder):
+        return True
+    parameter = next(encoder.parameters(), torch.empty(0))
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.rand(4, *input_shape, generator=generator).to(parameter)
+    was_training = encoder.training
+    encoder.eval()  # without dropout
+    try:
+        together, alone = encoder(rows)[:1], encoder(rows[:1])
+    except Exception:  # noqa: BLE001 - it cannot even take a row alone
+        return True
+    finally:
+        encoder.train(was_training)
+    return not torch.allclose(together, alone, rtol=1e-3, atol=1e-5)
+
+
+def activation_sizes(
+    encoder: nn.Module, input_shape: tuple[int, ...]
+) -> tuple[int, int]:
+    """Numbers in the largest output of a layer, and in all of them, for one row."""
+    sizes = [math.prod(input_shape)]
+
+    def measure(module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            sizes.append(output.numel() // 2)
+
+    handles = [m.register_forward_hook(measure) for m in encoder.modules()]
+    try:
+        _output_width(encoder, input_shape)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return max(sizes), sum(sizes)

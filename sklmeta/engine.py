@@ -21,17 +21,21 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sklmeta.encoders import ACTIVATIONS, MLP
+from sklmeta.encoders import ACTIVATIONS, MLP, uses_batch_statistics
 
 Parameters = dict[str, Tensor]
 """Parameters of every task's copy of a module: {name: (n_tasks, *shape)}."""
 
 ENGINES = ("auto", "batched", "vmap", "loop")
 
-# On a CPU, copies of the weights that overflow the cache cost more than batching saves.
+# On a CPU, copies of the weights that overflow the cache cost more than batching saves,
+# and so do convolutions of many channels, which keep a core busy task by task.
 MAX_BATCHED_BYTES = 2**20
+MAX_BATCHED_CHANNELS = 16
+
 
 _SDPA_LOCK = threading.Lock()
 
@@ -50,11 +54,13 @@ class Engine:
 
     engine : {"auto", "batched", "vmap", "loop"}, default="auto"
         - "batched": batched matrix products; for an ``nn.Sequential`` or `MLP` of
-          ``nn.Linear``, ``nn.Flatten`` and the activations of `MLP`, without hooks.
+          ``nn.Linear``, ``nn.LayerNorm``, ``nn.Dropout``, ``nn.Flatten`` and the
+          activations of `MLP`, without hooks.
         - "vmap": ``torch.vmap`` around the forward pass.
         - "loop": one forward pass per task; for every module.
         - "auto": the first of these that takes the module; on a CPU, "loop" for a
-          module of more than 1 MiB, where batching is slower.
+          module of more than 1 MiB, or with convolutions of more than 16 channels,
+          where batching is slower.
 
     Attributes
     ----------
@@ -77,11 +83,11 @@ class Engine:
     def __init__(self, module: nn.Module, engine: str = "auto"):
         if engine not in ENGINES:
             raise ValueError(f"engine must be one of {ENGINES}, got {engine!r}.")
-        if engine == "batched" and _linear_stack(module) is None:
+        if engine == "batched" and linear_stack(module) is None:
             raise ValueError(
-                "engine='batched' takes a Sequential of Linear, Flatten and plain "
-                f"activations, without hooks; for {type(module).__name__} use "
-                "engine='auto'."
+                "engine='batched' takes a Sequential of Linear, LayerNorm, Dropout, "
+                "Flatten and plain activations, without hooks; for "
+                f"{type(module).__name__} use engine='auto'."
             )
         self.module = module
         self.engine = engine
@@ -95,12 +101,10 @@ class Engine:
         self,
         parameters: Mapping[str, Tensor],  # {name: (n_tasks, *shape)}
         X: Tensor,  # shape: (n_tasks, n_rows, *input)
-        mask: Tensor | None = None,  # shape: (n_tasks, n_rows)
     ) -> Tensor:  # shape: (n_tasks, n_rows, d)
         """Apply the module to the rows of each task with that task's parameters.
 
-        Parameters missing from `parameters` are the module's own. `mask` tells padding
-        rows from real ones; it matters to modules that use batch statistics only.
+        Parameters missing from `parameters` are the module's own.
         """
         if X.shape[1] == 0:
             one_row = X.new_zeros(X.shape[0], 1, *X.shape[2:])
@@ -115,7 +119,7 @@ class Engine:
             return _batched(self.module, parameters, X)
         if name == "vmap":
             return _vmapped(self.module, parameters, X)
-        return _looped(self.module, parameters, X, mask)
+        return _looped(self.module, parameters, X)
 
     def _choose(self, parameters: Mapping[str, Tensor], X: Tensor) -> str:
         if self.engine != "auto":
@@ -153,13 +157,12 @@ def choose_engine(
     reason : str
         Why the module cannot be batched over tasks; empty if it can.
     """
-    size = sum(p.numel() * p.element_size() for p in module.parameters())
-    if X.device.type == "cpu" and size > MAX_BATCHED_BYTES:
+    if X.device.type == "cpu" and _fills_a_core(module):
         return "loop", ""
-    layers = _linear_stack(module)
+    layers = linear_stack(module)
     if layers is not None and (X.ndim == 3 or type(layers[0]) is nn.Flatten):
         return "batched", ""
-    if _uses_batch_statistics(module):
+    if uses_batch_statistics(module):
         return "loop", "its batch statistics belong to one task each"
     try:
         # Buffers are cloned because a forward pass that fails may have changed them.
@@ -175,22 +178,35 @@ def choose_engine(
     return "vmap", ""
 
 
-def _linear_stack(module: nn.Module) -> list[nn.Module] | None:
+def _fills_a_core(module: nn.Module) -> bool:
+    size = sum(p.numel() * p.element_size() for p in module.parameters())
+    return size > MAX_BATCHED_BYTES or any(
+        m.out_channels > MAX_BATCHED_CHANNELS
+        for m in module.modules()
+        if isinstance(m, nn.modules.conv._ConvNd)
+    )
+
+
+def linear_stack(module: nn.Module) -> list[nn.Module] | None:
     """Layers of a plain Sequential in order, or None if it is anything else."""
     if not _is_plain(module):
         return None
     if isinstance(module, nn.Sequential) and type(module) in (nn.Sequential, MLP):
         layers: list[nn.Module] = []
         for child in module:  # not children(), which leaves out repeated layers
-            inner = _linear_stack(child)
+            inner = linear_stack(child)
             if inner is None:
                 return None
             layers += inner
         return layers or None
     if type(module) is nn.Flatten:
         return [module] if (module.start_dim, module.end_dim) == (1, -1) else None
-    exact = type(module) is nn.Linear or type(module) in ACTIVATIONS.values()
-    return [module] if exact else None
+    if type(module) is nn.LayerNorm:
+        return [module] if len(module.normalized_shape) == 1 else None
+    return [module] if type(module) in _ROW_WISE else None
+
+
+_ROW_WISE = (nn.Linear, nn.Dropout, *ACTIVATIONS.values())
 
 
 def _is_plain(module: nn.Module) -> bool:
@@ -203,14 +219,6 @@ def _is_plain(module: nn.Module) -> bool:
         module._backward_pre_hooks,
     )
     return not any(hooks) and "forward" not in vars(module)
-
-
-def _uses_batch_statistics(module: nn.Module) -> bool:
-    return any(
-        m.training or m.running_mean is None
-        for m in module.modules()
-        if isinstance(m, nn.modules.batchnorm._BatchNorm)
-    )
 
 
 def _math_attention(module: nn.Module):
@@ -235,13 +243,19 @@ def _batched(module: nn.Module, parameters: Mapping[str, Tensor], X: Tensor) -> 
         stacked = parameters.get(names[id(own)])
         return own.expand(len(X), *own.shape) if stacked is None else stacked
 
-    for layer in _linear_stack(module) or ():
+    for layer in linear_stack(module) or ():
         if isinstance(layer, nn.Linear):
             weight = of_tasks(layer.weight).mT  # (n_tasks, d_in, d_out)
             if layer.bias is None:
                 X = torch.bmm(X, weight)
             else:
                 X = torch.baddbmm(of_tasks(layer.bias)[:, None], X, weight)
+        elif isinstance(layer, nn.LayerNorm):
+            X = F.layer_norm(X, layer.normalized_shape, eps=layer.eps)
+            if layer.weight is not None:
+                X = X * of_tasks(layer.weight)[:, None]
+            if layer.bias is not None:
+                X = X + of_tasks(layer.bias)[:, None]
         elif isinstance(layer, nn.Flatten):
             X = X.flatten(2)
         else:
@@ -263,25 +277,14 @@ def _vmapped(
         return torch.vmap(forward, randomness="different")(dict(parameters), X)
 
 
-def _looped(
-    module: nn.Module,
-    parameters: Mapping[str, Tensor],
-    X: Tensor,
-    mask: Tensor | None,
-) -> Tensor:
+def _looped(module: nn.Module, parameters: Mapping[str, Tensor], X: Tensor) -> Tensor:
     # One unbind has one backward pass; indexing task by task would have n_tasks.
     unbound = {name: p.unbind() for name, p in parameters.items()}
-    leave_padding = mask is not None and _uses_batch_statistics(module)
     context = _math_attention(module)
-    outputs = []
     with _SDPA_LOCK if context else nullcontext(), context or nullcontext():
-        for t, rows in enumerate(X.unbind()):
-            own = {name: p[t] for name, p in unbound.items()}
-            real = mask[t] > 0 if leave_padding and mask is not None else None
-            if real is None or real.all() or not real.any():
-                outputs.append(_call(module, own, rows))
-                continue
-            features = _call(module, own, rows[real])
-            padded = features.new_zeros(len(rows), *features.shape[1:])
-            outputs.append(padded.index_put((real,), features))
-    return torch.stack(outputs)
+        return torch.stack(
+            [
+                _call(module, {name: p[t] for name, p in unbound.items()}, rows)
+                for t, rows in enumerate(X.unbind())
+            ]
+        )

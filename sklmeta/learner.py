@@ -10,14 +10,22 @@ Ragged tasks arrive padded; ``Rows.mask`` is the only trace of it.
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sklmeta.encoders import activation_sizes, encode, mixes_rows, uses_batch_statistics
+
 State = dict[str, Tensor]
 """What adaptation leaves behind: tensors with the tasks as their first dimension."""
+
+
+ACTIVATION_BYTES = 2**24
+"""One activation of a chunk on a CPU, at most: larger blocks are mapped anew from the
+system each time they are wanted, and paid for in page faults."""
 
 
 class Rows(NamedTuple):
@@ -48,6 +56,21 @@ class Episodes(NamedTuple):
     query: Rows
 
 
+def split_episodes(episodes: Episodes, size: int) -> list[Episodes]:
+    """Cut a meta-batch into parts of at most `size` tasks, as equal as they come."""
+    n_tasks = len(episodes.query.X)
+    n_parts = -(-n_tasks // size)
+    bounds = [n_tasks * i // n_parts for i in range(n_parts + 1)]
+    return [
+        Episodes(*(of_tasks(rows, slice(start, stop)) for rows in episodes))
+        for start, stop in itertools.pairwise(bounds)
+    ]
+
+
+def of_tasks(rows: Rows, tasks: slice | Tensor) -> Rows:
+    return Rows._make(v[tasks] if isinstance(v, Tensor) else v for v in rows)
+
+
 class TaskSpec(NamedTuple):
     """What a learner must know about the tasks before it can be built."""
 
@@ -69,10 +92,36 @@ class Learner(nn.Module):
     """
 
     has_predictive_variance = False
+    encoder: nn.Module | None  # set by those that have one
 
     def __init__(self, spec: TaskSpec):
         super().__init__()
         self.spec = spec
+        self._mixes: bool | None = None
+        self._activations: tuple[int, int] | None = None
+
+    @property
+    def mixes_rows(self) -> bool:
+        """Whether the encoder, in its present mode, lets one row influence another.
+
+        Then it is shown the rows of one task at a time, and no padding.
+        """
+        encoder = getattr(self, "encoder", None)
+        if encoder is None or uses_batch_statistics(encoder):
+            return encoder is not None
+        if self._mixes is None:
+            self._mixes = mixes_rows(encoder, self.spec.input_shape)
+        return self._mixes
+
+    def encode(
+        self,
+        X: Tensor,  # shape: (n_tasks, n_rows, *input)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, n_features_out)
+        """Encode the rows of all tasks: in one pass, unless rows would mix."""
+        assert self.encoder is not None
+        if self.mixes_rows:
+            return torch.cat([encode(self.encoder, rows[None]) for rows in X])
+        return encode(self.encoder, X)
 
     def adapt(self, support: Rows) -> State:
         """Return the state of each task after it has seen its support."""
@@ -95,8 +144,57 @@ class Learner(nn.Module):
         state = self.adapt(episodes.support)
         return row_loss(self.predict(state, episodes.query.X), episodes.query)
 
+    def accumulate(self, episodes: Episodes, scale: float) -> Tensor:
+        """Return the losses; add the gradient of `scale` times their sum to `grad`."""
+        losses = self(episodes)
+        (losses.sum() * scale).backward()
+        return losses.detach()
+
+    def auto_chunk_size(self, episodes: Episodes) -> int:
+        """Tasks that go through `meta_loss` together with ``chunk_size="auto"``.
+
+        Asked before every meta-update, so it must be cheap. As many here as keep the
+        largest activation of one pass over all rows small; a learner that keeps a graph
+        for every task's weights gives fewer.
+        """
+        n_tasks = len(episodes.query.X)
+        n_rows = max(episodes.support.X.shape[1], episodes.query.X.shape[1])
+        if (
+            episodes.query.X.device.type != "cpu"
+            or getattr(self, "encoder", None) is None
+        ):
+            return n_tasks
+        row_bytes = self.activations[0] * episodes.query.X.element_size()
+        return max(1, min(n_tasks, ACTIVATION_BYTES // max(1, n_rows * row_bytes)))
+
+    @property
+    def activations(self) -> tuple[int, int]:
+        """Numbers in the encoder's largest activation, and in all, for one row."""
+        if self._activations is None:
+            assert self.encoder is not None
+            self._activations = activation_sizes(self.encoder, self.spec.input_shape)
+        return self._activations
+
     def forward(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
+        if self.mixes_rows and not _is_unpadded(episodes):
+            alone = map(_without_padding, split_episodes(episodes, 1))
+            return torch.cat([self.meta_loss(episode) for episode in alone])
         return self.meta_loss(episodes)
+
+
+def _is_unpadded(episodes: Episodes) -> bool:
+    return all(bool((rows.mask > 0).all()) for rows in episodes)
+
+
+def _without_padding(episode: Episodes) -> Episodes:
+    """Leave the padding rows of one task out."""
+    parts = []
+    for rows in episode:
+        real = rows.mask[0] > 0
+        parts.append(
+            rows._replace(X=rows.X[:, real], y=rows.y[:, real], mask=rows.mask[:, real])
+        )
+    return Episodes(*parts)
 
 
 def mask_absent_classes(

@@ -75,7 +75,7 @@ def build(name):
         "no_bias": lambda: nn.Sequential(nn.Linear(4, 6, bias=False), nn.SiLU()),
         "identity": nn.Identity,
         "layer_norm": lambda: nn.Sequential(
-            nn.Linear(4, 6), nn.LayerNorm(6), nn.Tanh()
+            nn.Linear(4, 6), nn.LayerNorm(6), nn.Tanh(), nn.LayerNorm(6, bias=False)
         ),
         "batch_norm_eval": lambda: nn.Sequential(
             nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Tanh()
@@ -101,7 +101,7 @@ EXPECTED = {
     "no_bias": "batched",
     "identity": "batched",
     "flatten": "batched",
-    "layer_norm": "vmap",
+    "layer_norm": "batched",
     "batch_norm_eval": "vmap",
     "conv": "vmap",
     "partly_used": "vmap",
@@ -219,21 +219,6 @@ def test_running_statistics_loop_in_training_and_vmap_in_evaluation():
         atol=1e-14,
     )
     assert module[1].num_batches_tracked == N_TASKS
-
-
-def test_batch_statistics_leave_padding_out():
-    torch.manual_seed(0)
-    module = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6)).double().train()
-    X = rows("mlp")
-    mask = torch.ones(N_TASKS, N_ROWS)
-    mask[0, 3:] = 0
-    X[0, 3:] = 1e6
-    parameters = distinct_parameters(module)
-    with pytest.warns(EngineWarning, match="batch statistics"):
-        output = Engine(module)(parameters, X, mask)
-    own = {name: p[0] for name, p in parameters.items()}
-    torch.testing.assert_close(output[0, :3], functional_call(module, own, (X[0, :3],)))
-    assert (output[0, 3:] == 0).all()
 
 
 def test_trial_leaves_buffers_alone():

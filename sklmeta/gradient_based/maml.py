@@ -7,45 +7,46 @@ from __future__ import annotations
 
 import numbers
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from sklmeta._compat import Interval, StrOptions
 from sklmeta._docs import document
 from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
 from sklmeta.base import BaseMetaEstimator
-from sklmeta.engine import ENGINES, Engine, Parameters
 from sklmeta.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.gradient_based.adjoint import DenseDescent
 from sklmeta.gradient_based.inner_loop import (
     gradient_step,
     guarded_inner_loop,
     inner_loop,
+    stayed_within_bounds,
 )
-from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec, row_loss
+from sklmeta.gradient_based.network import ENGINES, HEAD_INITS, AdaptedNetwork
+from sklmeta.learner import (
+    Episodes,
+    Learner,
+    Rows,
+    State,
+    TaskSpec,
+    of_tasks,
+    row_loss,
+)
 
-HEAD_INITS = ("shared", "prototypes")
 
-
-class MAMLLearner(Learner):
+class MAMLLearner(AdaptedNetwork):
     """Learns the parameters from which gradient descent on a support set starts.
 
-    The network is an encoder and a linear head; adaptation moves both. When classes
-    are a task's own, the head is built for each task, for any number of classes.
+    The network is an encoder and a linear head; adaptation moves both.
 
     Parameters
     ----------
-    spec : TaskSpec
-        What the tasks look like.
-
-    encoder : nn.Module
-        Maps rows (n, *input_shape) to (n, n_features_out). Parameters that do not
-        require gradients are neither learned nor adapted.
+    spec, encoder
+        As in `AdaptedNetwork`.
 
     inner_lr, inner_steps, adapt_steps, first_order, head_init, engine
         As in `MAMLClassifier`.
@@ -63,24 +64,17 @@ class MAMLLearner(Learner):
         head_init: str = "prototypes",
         engine: str = "auto",
     ):
-        super().__init__(spec)
-        if head_init not in HEAD_INITS:
-            raise ValueError(f"head_init must be in {HEAD_INITS}, got {head_init!r}.")
-        self.encoder = encoder
-        self.inner_steps = inner_steps
+        super().__init__(
+            spec, encoder, inner_steps=inner_steps, head_init=head_init, engine=engine
+        )
         self.adapt_steps = inner_steps if adapt_steps is None else adapt_steps
         self.first_order = first_order
         self.update = partial(gradient_step, lr=inner_lr)
-        self.engine = Engine(encoder, engine)
-        self.has_prototypes = spec.kind == "own" and head_init == "prototypes"
-        if not self.has_prototypes:
-            # One row serves all classes when these differ from task to task.
-            n_outputs = spec.n_classes if spec.kind == "shared" else 1
-            self.head = nn.Linear(spec.n_features_out, n_outputs)
-            nn.init.zeros_(self.head.bias)
-        self._adapted = [
-            name for name, p in encoder.named_parameters() if p.requires_grad
-        ]
+        self._descent: DenseDescent | None = None
+        if self.dense is not None:
+            self._descent = DenseDescent(
+                self.dense, lr=inner_lr, first_order=first_order
+            )
 
     @property
     def body_stays(self) -> bool:
@@ -101,10 +95,25 @@ class MAMLLearner(Learner):
         """
         if self.training:
             return self._plain_adapt(support)
+        if self._descent is None:
+            return self._guarded_adapt(support)
         with torch.no_grad():
-            start = self._start(support)
+            start = self.start(support)
+        state, losses = self._descent.descend(start, support, self.adapt_steps)
+        wild = ~stayed_within_bounds(state, losses, self.inner_steps)
+        state["n_guarded"] = torch.zeros_like(wild, dtype=torch.long)
+        # The guard seldom acts, and then on few tasks, which no other task sees.
+        if wild.any():
+            tasks = wild.nonzero()[:, 0]
+            for name, value in self._guarded_adapt(of_tasks(support, tasks)).items():
+                state[name][tasks] = value
+        return state
+
+    def _guarded_adapt(self, support: Rows) -> State:
+        with torch.no_grad():
+            start = self.own_start(support)
         state, n_guarded = guarded_inner_loop(
-            partial(self._support_loss, support=support),
+            partial(self.support_loss, support=support),
             start,
             self.update,
             self.adapt_steps,
@@ -113,71 +122,37 @@ class MAMLLearner(Learner):
         return {**state, "n_guarded": n_guarded}
 
     def predict(self, state: State, X: Tensor) -> Tensor:
-        return self._forward(state, X)
+        return self.run(state, X)
 
     def meta_loss(self, episodes: Episodes) -> Tensor:
         """Query loss after unguarded steps, also in evaluation mode."""
         support, query = episodes
-        state = self._plain_adapt(support)
-        return row_loss(self._forward(state, query.X, query.mask), query)
+        if self._descent is not None:
+            start = self.start(support)
+            return self._descent.query_loss(start, support, query, self.inner_steps)
+        return row_loss(self.run(self._plain_adapt(support), query.X), query)
 
-    def _plain_adapt(self, support: Rows) -> Parameters:
+    def accumulate(self, episodes: Episodes, scale: float) -> Tensor:
+        """See the base class; the adjoint needs autograd for the start alone."""
+        if self._descent is None:
+            return super().accumulate(episodes, scale)
+        support, query = episodes
+        start = self.start(support)
+        losses, gradients = self._descent.gradients(
+            start, support, query, self.inner_steps, scale
+        )
+        torch.autograd.backward(list(start.values()), gradients)
+        return losses
+
+    def _plain_adapt(self, support: Rows) -> State:
         with torch.enable_grad():
             return inner_loop(
-                partial(self._support_loss, support=support),
-                self._start(support),
+                partial(self.support_loss, support=support),
+                self.own_start(support),
                 self.update,
                 self.inner_steps,
                 first_order=self.first_order,
             )
-
-    def _support_loss(self, parameters: Parameters, support: Rows) -> Tensor:
-        return row_loss(self._forward(parameters, support.X, support.mask), support)
-
-    def _start(self, support: Rows) -> Parameters:
-        """Parameters of every task before its first step."""
-        n_tasks = len(support.X)
-        if self.has_prototypes:
-            weight, bias = self._prototype_head(support)
-        else:
-            n_classes = support.n_classes or 1
-            weight = self.head.weight.expand(n_tasks, n_classes, -1)
-            bias = self.head.bias.expand(n_tasks, n_classes)
-        start = self._start_encoder(n_tasks)
-        return {**start, "head.weight": weight, "head.bias": bias}
-
-    def _start_encoder(self, n_tasks: int) -> Parameters:
-        own = dict(self.encoder.named_parameters())
-        return {
-            f"encoder.{name}": own[name].expand(n_tasks, *own[name].shape)
-            for name in self._adapted
-        }
-
-    def _prototype_head(
-        self, support: Rows
-    ) -> tuple[Tensor, Tensor]:  # shapes: (n_tasks, n_classes, d), (n_tasks, n_classes)
-        # Not the tensors that adaptation starts from: the meta-gradient passes through
-        # the prototypes, while the inner gradient takes the head as given.
-        encoder = self._start_encoder(len(support.X))
-        features = self._encode(encoder, support.X, support.mask)
-        member = F.one_hot(support.y, support.n_classes).to(features.dtype)
-        member = member * support.mask[..., None]  # (n_tasks, n_rows, n_classes)
-        n_rows = member.sum(1)[..., None].clamp(min=1)
-        prototypes = member.mT @ features / n_rows
-        return 2 * prototypes, -prototypes.square().sum(-1)
-
-    def _encode(
-        self, parameters: Mapping[str, Tensor], X: Tensor, mask: Tensor | None
-    ) -> Tensor:  # shape: (n_tasks, n_rows, d)
-        encoder = {name: parameters[f"encoder.{name}"] for name in self._adapted}
-        return self.engine(encoder, X, mask)
-
-    def _forward(
-        self, parameters: Mapping[str, Tensor], X: Tensor, mask: Tensor | None = None
-    ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
-        features = self._encode(parameters, X, mask)
-        bias = parameters["head.bias"][:, None]  # (n_tasks, 1, n_outputs)
-        return torch.baddbmm(bias, features, parameters["head.weight"].mT)
 
 
 _INNER_CONSTRAINTS: dict[str, Any] = {
@@ -217,7 +192,7 @@ class _MAMLParameters(BaseMetaEstimator):
 
     def _learned_attributes(self, learner: Learner) -> dict[str, Any]:
         assert isinstance(learner, MAMLLearner)
-        return {"engine_": learner.engine.name}
+        return {"engine_": learner.engine_name}
 
 
 @document
@@ -248,7 +223,7 @@ class MAMLClassifier(MetaClassifierMixin, _MAMLParameters):
         Start of the head where classes are a task's own: one learned vector for all
         classes, or the linear form of squared distances to the class means.
 
-    engine : {"auto", "batched", "vmap", "loop"}, default="auto"
+    engine : {"auto", "adjoint", "batched", "vmap", "loop"}, default="auto"
         How the encoder runs with the weights of many tasks; "auto" chooses, and
         `engine_` tells.
 
@@ -343,7 +318,7 @@ class MAMLRegressor(MetaRegressorMixin, _MAMLParameters):
         Take the inner gradients as constants (FOMAML): cheaper, a little less
         accurate.
 
-    engine : {"auto", "batched", "vmap", "loop"}, default="auto"
+    engine : {"auto", "adjoint", "batched", "vmap", "loop"}, default="auto"
         How the encoder runs with the weights of many tasks; "auto" chooses, and
         `engine_` tells.
 

@@ -24,7 +24,6 @@ from sklmeta._compat import Interval, StrOptions
 from sklmeta._docs import document
 from sklmeta._params import CLASS_CONSTRAINTS
 from sklmeta.base import BaseMetaEstimator
-from sklmeta.encoders import encode
 from sklmeta.faces import MetaClassifierMixin
 from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec, row_loss
 from sklmeta.metric_based._covariance import class_covariances
@@ -155,13 +154,13 @@ class PrototypicalLearner(Learner):
 
         Squared distances between them are the average of the members'.
         """
-        parts = [encode(self.encoder, X) / self.n_members**0.5]
+        parts = [self.encode(X) / self.n_members**0.5]
         if self.raw:
             parts.append(self._raw_features(X)[:, 0])
         return torch.cat(parts, dim=-1)
 
     def _features(self, X: Tensor) -> Tensor:  # (n_tasks, n_members, n_rows, d)
-        features = encode(self.encoder, X).unflatten(-1, (self.n_members, -1))
+        features = self.encode(X).unflatten(-1, (self.n_members, -1))
         return features.transpose(1, 2)
 
     def _raw_features(self, X: Tensor) -> Tensor:  # (n_tasks, 1, n_rows, n_raw)
@@ -385,7 +384,7 @@ class ProtoNetClassifier(
         rows, learner = self._rows_and_learner(X)
         with torch.no_grad():
             embed = cast(PrototypicalLearner, learner).embed
-            return embed(rows[None, :-1])[0].cpu().numpy()
+            return embed(rows[:-1][None])[0].cpu().numpy()
 
     @property
     def _n_features_out(self) -> int:

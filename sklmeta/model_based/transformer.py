@@ -19,7 +19,6 @@ from sklmeta._compat import Interval
 from sklmeta._docs import document
 from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
 from sklmeta.base import BaseMetaEstimator
-from sklmeta.encoders import encode
 from sklmeta.faces import MetaClassifierMixin, PredictiveStdMixin
 from sklmeta.learner import (
     Episodes,
@@ -176,7 +175,7 @@ class TransformerNeuralProcessLearner(Learner):
         self,
         X: Tensor,  # shape: (n_tasks, n_rows, *input)
     ) -> Tensor:  # shape: (n_tasks, n_rows, d_model)
-        blocks = [] if self.encoder is None else [encode(self.encoder, X)]
+        blocks = [] if self.encoder is None else [self.encode(X)]
         if self.uses_raw:
             blocks.append(X.flatten(2))
         return self.embed_row(torch.cat(blocks, dim=-1))

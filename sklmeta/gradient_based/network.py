@@ -1,0 +1,175 @@
+"""An encoder and a linear head with the weights of many tasks.
+
+What the gradient-based learners share: where adaptation starts, the network's output at
+the parameters of each task, the loss on the support, and how many tasks go through at
+once.
+"""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sklmeta.engine import Engine, Parameters, linear_stack
+from sklmeta.gradient_based.dense import Layer, dense_layers
+from sklmeta.learner import Episodes, Learner, Rows, TaskSpec, row_loss
+
+ENGINES = ("auto", "adjoint", "batched", "vmap", "loop")
+HEAD_INITS = ("shared", "prototypes")
+
+CACHED_COPIES_BYTES = 2**22
+"""Copies of the weights of a chunk of tasks on a CPU, at most."""
+
+GPU_MEMORY_SHARE = 0.5
+GRAPH_COPIES = 8
+"""Tensors that the graph of a second-order step keeps, in sizes of its parameters and
+activations, at most."""
+
+
+class AdaptedNetwork(Learner):
+    """Base of the learners that adapt a network by gradient steps.
+
+    When classes are a task's own, the head is built for each task, for any number of
+    classes.
+
+    Parameters
+    ----------
+    spec : TaskSpec
+        What the tasks look like.
+
+    encoder : nn.Module
+        Maps rows (n, *input_shape) to (n, n_features_out). Parameters that do not
+        require gradients are neither learned nor adapted.
+
+    inner_steps : int
+        Gradient steps of adaptation in meta-training.
+
+    head_init : {"shared", "prototypes"}, default="prototypes"
+        Start of the head where classes are a task's own.
+
+    engine : {"auto", "adjoint", "batched", "vmap", "loop"}, default="auto"
+        See `sklmeta.engine.Engine`.
+    """
+
+    encoder: nn.Module
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        encoder: nn.Module,
+        *,
+        inner_steps: int,
+        head_init: str = "prototypes",
+        engine: str = "auto",
+    ):
+        super().__init__(spec)
+        if head_init not in HEAD_INITS:
+            raise ValueError(f"head_init must be in {HEAD_INITS}, got {head_init!r}.")
+        self.encoder = encoder
+        self.inner_steps = inner_steps
+        self._gpu_budget: int | None = None
+        self.has_prototypes = spec.kind == "own" and head_init == "prototypes"
+        if not self.has_prototypes:
+            # One row serves all classes when these differ from task to task.
+            n_outputs = spec.n_classes if spec.kind == "shared" else 1
+            self.head = nn.Linear(spec.n_features_out, n_outputs)
+            nn.init.zeros_(self.head.bias)
+        self._adapted = [
+            name for name, p in encoder.named_parameters() if p.requires_grad
+        ]
+        self.dense = self._dense_layers() if engine in ("auto", "adjoint") else None
+        if engine == "adjoint" and self.dense is None:
+            raise ValueError(
+                "engine='adjoint' takes a Sequential of Linear layers, each followed "
+                "by at most one activation, all of them learned; for "
+                f"{type(encoder).__name__} use engine='auto'."
+            )
+        self.engine = Engine(encoder, "auto" if engine == "adjoint" else engine)
+
+    @property
+    def engine_name(self) -> str | None:
+        return "adjoint" if self.dense is not None else self.engine.name
+
+    def _dense_layers(self) -> list[Layer] | None:
+        own = dict(self.encoder.named_parameters())
+        names = {id(own[name]): f"encoder.{name}" for name in self._adapted}
+        body = dense_layers(linear_stack(self.encoder), names)
+        return None if body is None else [*body, Layer("head.weight", "head.bias")]
+
+    def start(self, support: Rows) -> Parameters:
+        """Parameters before the first step; those of all tasks lack the first axis."""
+        if self.has_prototypes:
+            weight, bias = self._prototype_head(support)
+        else:
+            n_classes = support.n_classes or 1
+            weight = self.head.weight.expand(n_classes, -1)
+            bias = self.head.bias.expand(n_classes)
+        own = dict(self.encoder.named_parameters())
+        encoder = {f"encoder.{name}": own[name] for name in self._adapted}
+        return {**encoder, "head.weight": weight, "head.bias": bias}
+
+    def own_start(self, support: Rows) -> Parameters:
+        """Parameters before the first step, with the tasks as first axis of them all.
+
+        Nothing is copied: every task's are views of the same.
+        """
+        start, n_tasks = self.start(support), len(support.X)
+        if self.has_prototypes:
+            head = {name: start.pop(name) for name in ("head.weight", "head.bias")}
+        else:
+            head = {}
+        shared = {name: p.expand(n_tasks, *p.shape) for name, p in start.items()}
+        return {**shared, **head}
+
+    def support_loss(
+        self, parameters: Parameters, support: Rows
+    ) -> Tensor:  # shape: (n_tasks,)
+        return row_loss(self.run(parameters, support.X), support)
+
+    def run(
+        self,
+        parameters: Mapping[str, Tensor],  # {name: (n_tasks, *shape)}
+        X: Tensor,  # shape: (n_tasks, n_rows, *input)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
+        """Output of the network at the parameters of each task."""
+        encoder = {name: parameters[f"encoder.{name}"] for name in self._adapted}
+        bias = parameters["head.bias"][:, None]  # (n_tasks, 1, n_outputs)
+        features = self.engine(encoder, X)
+        return torch.baddbmm(bias, features, parameters["head.weight"].mT)
+
+    def _prototype_head(
+        self, support: Rows
+    ) -> tuple[Tensor, Tensor]:  # shapes: (n_tasks, n_classes, d), (n_tasks, n_classes)
+        # Not the tensors that adaptation starts from: the meta-gradient passes through
+        # the prototypes, while the inner gradient takes the head as given.
+        features = self.encode(support.X)
+        member = F.one_hot(support.y, support.n_classes).to(features.dtype)
+        member = member * support.mask[..., None]  # (n_tasks, n_rows, n_classes)
+        n_rows = member.sum(1)[..., None].clamp(min=1)
+        prototypes = member.mT @ features / n_rows
+        return 2 * prototypes, -prototypes.square().sum(-1)
+
+    def auto_chunk_size(self, episodes: Episodes) -> int:
+        """See the base class; beside, the copies of the weights stay in cache."""
+        X = episodes.support.X
+        n_classes = episodes.support.n_classes or 1
+        head = (self.spec.n_features_out + 1) * n_classes
+        body = sum(p.numel() for p in self.encoder.parameters() if p.requires_grad)
+        if X.device.type == "cpu":
+            if self.dense is None and self.engine.name == "loop":
+                return 1  # a task's graph is freed before the next one's is built
+            copies = CACHED_COPIES_BYTES // ((head + body) * X.element_size())
+            return max(1, min(super().auto_chunk_size(episodes), copies))
+        n_rows = X.shape[1] + episodes.query.X.shape[1]
+        graph = self.inner_steps * (head + body + n_rows * self.activations[1])
+        if self._gpu_budget is None:
+            free, _ = torch.cuda.mem_get_info(X.device)
+            self._gpu_budget = int(GPU_MEMORY_SHARE * free)
+        per_task = GRAPH_COPIES * graph * X.element_size()
+        return max(1, min(len(X), self._gpu_budget // per_task))
