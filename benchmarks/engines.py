@@ -1,11 +1,14 @@
-"""Meta-updates per second of `fit`, against a plain loop over tasks.
+"""Speed of meta-training and of bulk adaptation against a plain loop and the peers.
 
-    python benchmarks/engines.py
+    python benchmarks/engines.py [--workloads sinusoid-1 tabular ...] [--rounds 9]
 
-The loop is what learn2learn does, and as fast: functional_call and autograd.grad for
-one task after the other, without any validation or sampling of rows to speak of. The
-estimator's figure is its whole `fit`, overheads included. Both run interleaved in one
-process on one thread; medians and ranges over rounds.
+The loop is functional_call and autograd.grad for one task after the other; learn2learn
+is as fast or a little slower. The peers' figure is a whole meta-update: rows drawn,
+meta-gradient, Adam. The estimators' is their whole `fit`, with validation of the table,
+choice of engine and all, divided by its number of updates. All run interleaved in one
+process, with one thread on one core; a figure is the median, over rounds, of the loop's
+time divided by theirs in the same round, and in brackets the range. Before anything is
+timed, the meta-gradients of every engine and peer must equal the loop's.
 """
 
 # Authors: The sklmeta developers
@@ -15,111 +18,255 @@ from __future__ import annotations
 
 import argparse
 import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
-from report import write_report
-from torch import nn
-from torch.func import functional_call
+import workloads
+from agreement import check_adaptation, check_meta_gradients, check_peers
+from bulk import Bulk
+from compiled import compiled_row
+from peers import (
+    Updates,
+    higher_,
+    jax_,
+    learn2learn_,
+    loop,
+    seconds_per_update,
+    torchopt_,
+)
+from report import PACKAGES, pin_to_one_core, ratio, table, write_report
+from workloads import Workload
 
-from sklmeta import MAMLRegressor
-from sklmeta.datasets import make_sinusoids
+from sklmeta.engine import ENGINES, EngineWarning
 
-N_TASKS, N_ROWS, META_BATCH, INNER_LR = 2000, 20, 25, 0.01
+PEERS = {
+    "learn2learn": learn2learn_,
+    "TorchOpt": torchopt_,
+    "higher": higher_,
+    "JAX jit": jax_,
+}
+OURS = ["auto", *(engine for engine in ENGINES if engine != "auto")]
+COLUMNS = [*PEERS, *OURS]
+MAX_UPDATES = 400  # of a peer, in one timing
+CHECKED = "The estimators' float64 meta-gradient equals the loop's to"
 
 
-def make_net() -> nn.Module:
-    return nn.Sequential(
-        nn.Linear(1, 40), nn.ReLU(), nn.Linear(40, 40), nn.ReLU(), nn.Linear(40, 1)
-    )
+@dataclass
+class Row:
+    """One workload: the loop, and all that are measured against it."""
+
+    title: str
+    loop: Callable[[int], float]  # seconds per update of n updates
+    contenders: dict[str, Callable[[int], float]]
+    ratios: dict[str, list[float]] = field(default_factory=dict)
+    loop_seconds: list[float] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
+    n_updates: int | None = None  # of a `fit`, if not what the command line says
+
+    def measure(self, n_rounds: int, seconds: float, n_updates: int) -> None:
+        """Time all in turn: `fit`s of `n_updates`, the others for about `seconds`."""
+        n_updates = self.n_updates or n_updates
+        counts = {"loop": max(1, n_updates // 10)}  # the engine, not the plain loop
+        for name, run in {"": self.loop, **self.contenders}.items():
+            if name not in OURS:
+                start = time.perf_counter()
+                run(1)  # compiles, where there is something to compile
+                first = time.perf_counter() - start
+                counts[name] = max(2, min(MAX_UPDATES, int(seconds / run(3))))
+                if name == "JAX jit":
+                    self.notes[name] = f"first call {first:.1f} s"
+        for _ in range(n_rounds):
+            base = self.loop(counts[""])
+            self.loop_seconds.append(base)
+            for name, run in self.contenders.items():
+                found = base / run(counts.get(name, n_updates))
+                self.ratios.setdefault(name, []).append(found)
+
+    def cells(self) -> list[str]:
+        cells = [self.title, ratio([1e3 * s for s in self.loop_seconds])]
+        for name in COLUMNS:
+            cell = ratio(self.ratios.get(name, []))
+            if cell and name in self.notes:
+                cell += f", {self.notes[name]}"
+            cells.append(cell or "–")
+        return cells
 
 
-class PlainLoop:
-    """Second-order MAML, one task after the other."""
+def meta_training(
+    workload: Workload,
+    engines: Sequence[str],
+    fit_seconds: Callable[..., tuple[float, Any]],
+    peers: Sequence[str] = (),
+    loop_updates: Callable[[Workload], Updates] = loop.updates,
+) -> Row:
+    updates = loop_updates(workload)
+    row = Row(workload.title, lambda n: seconds_per_update(updates, n), {})
 
-    def __init__(self, X: np.ndarray, y: np.ndarray, inner_steps: int):
-        self.X = torch.tensor(X, dtype=torch.float32).view(N_TASKS, N_ROWS, 1)
-        self.y = torch.tensor(y, dtype=torch.float32).view(N_TASKS, N_ROWS)
-        self.net, self.inner_steps = make_net(), inner_steps
-        self.optimizer = torch.optim.Adam(self.net.parameters(), 1e-3)
-        self.rng = np.random.default_rng(0)
+    def of_peer(found: Updates) -> Callable[[int], float]:
+        return lambda n: seconds_per_update(found, n)
 
-    def loss(self, parameters: dict, task: int, rows: torch.Tensor) -> torch.Tensor:
-        prediction = functional_call(self.net, parameters, (self.X[task, rows],))
-        return (prediction[:, 0] - self.y[task, rows]).square().mean()
+    def of_engine(engine: str) -> Callable[[int], float]:
+        def run(n: int) -> float:
+            params = {} if engine == "only" else {"engine": engine}
+            seconds, estimator = fit_seconds(n, **params)
+            if engine == "auto":
+                row.notes.setdefault("auto", str(estimator.engine_))
+            return seconds
 
-    def seconds_per_update(self, n_updates: int) -> float:
+        return run
+
+    for name in peers:
+        if PEERS[name].importable():
+            found = PEERS[name].updates(workload)
+            if found is not None:
+                row.contenders[name] = of_peer(found)
+    for engine in engines:
+        if accepts(workload, engine):
+            name = "auto" if engine == "only" else engine
+            row.contenders[name] = of_engine(engine)
+    return row
+
+
+def accepts(workload: Workload, engine: str) -> bool:
+    """Whether the engine takes the workload's module."""
+    if engine in ("auto", "only"):
+        return True
+    try:
+        workload.fit_seconds(1, engine=engine)
+    except (ValueError, RuntimeError):  # the engine's own refusal, or torch.vmap's
+        return False
+    return True
+
+
+def maml(workload: Workload, engines: Sequence[str] = OURS) -> Row:
+    peers = list(PEERS)
+    return meta_training(workload, engines, workload.fit_seconds, peers)
+
+
+def conv4(n_filters: int) -> Row:
+    """As `maml`, without what `fit` does once: it is worth a hundred updates here."""
+    workload = workloads.conv4(n_filters)
+    once: list[float] = []
+
+    def steady(n: int, **params: Any) -> tuple[float, Any]:
+        seconds, rest, estimator = workload.update_seconds(n, **params)
+        once.append(rest)
+        row.notes["auto"] = f"{estimator.engine_}; once {np.median(once):.1f} s"
+        return float(seconds.mean()), estimator
+
+    row = meta_training(workload, ["auto", "vmap"], steady, list(PEERS))
+    row.n_updates = 5
+    return row
+
+
+def user_module(workload: Workload) -> Row:
+    """A module that the package does not know: it must go through vmap."""
+    workload = workloads.with_user_module(workload)
+    return meta_training(workload, ["auto", "vmap", "loop"], workload.fit_seconds)
+
+
+def proto_net() -> Row:
+    workload = workloads.tabular()
+    X, y, task = workload.table()
+
+    def fit_seconds(n: int) -> tuple[float, Any]:
+        estimator = workloads.proto_net(workload, n)
         start = time.perf_counter()
-        for _ in range(n_updates):
-            self.optimizer.zero_grad()
-            total = torch.zeros(())
-            for task in self.rng.integers(0, N_TASKS, META_BATCH):
-                rows = torch.randperm(N_ROWS)
-                parameters = dict(self.net.named_parameters())
-                for _ in range(self.inner_steps):
-                    loss = self.loss(parameters, task, rows[:10])
-                    gradients = torch.autograd.grad(
-                        loss, list(parameters.values()), create_graph=True
-                    )
-                    parameters = {
-                        name: value - INNER_LR * gradient
-                        for (name, value), gradient in zip(
-                            parameters.items(), gradients, strict=True
-                        )
-                    }
-                total = total + self.loss(parameters, task, rows[10:])
-            (total / META_BATCH).backward()
-            self.optimizer.step()
-        return (time.perf_counter() - start) / n_updates
+        estimator.fit(X, y, task=task)
+        return (time.perf_counter() - start) / n, estimator
 
-
-def fit_seconds(data: tuple, engine: str, inner_steps: int, n_updates: int) -> float:
-    X, y, task = data
-    estimator = MAMLRegressor(
-        hidden_layer_sizes=(40, 40),
-        inner_lr=INNER_LR,
-        inner_steps=inner_steps,
-        n_shots=10,
-        n_query=10,
-        meta_batch_size=META_BATCH,
-        max_iter=n_updates,
-        engine=engine,
-        random_state=0,
+    row = meta_training(
+        workload, ["only"], fit_seconds, loop_updates=loop.proto_net_updates
     )
-    start = time.perf_counter()
-    estimator.fit(X, y, task=task)
-    return (time.perf_counter() - start) / n_updates
+    row.title = "ProtoNet, 5-way 5-shot, 32 features, MLP 64-64, 32 episodes"
+    return row
+
+
+def bulk_adaptation(ragged: bool) -> Row:
+    """`adapt` and `predict`, against adapting to one task after the other."""
+    workload = workloads.tabular()
+    bulk = Bulk(workload, ragged)
+    row = Row(bulk.title, lambda n: bulk.loop_seconds(), {}, n_updates=1)
+    for engine in OURS:
+        if accepts(workload, engine):
+            estimator = bulk.fitted(engine)
+            if not row.contenders:
+                check_adaptation(bulk, estimator)
+            row.contenders[engine] = lambda n, e=estimator: bulk.seconds(e)
+            if engine == "auto":
+                row.notes["auto"] = str(estimator.engine_)
+    return row
+
+
+ROWS: dict[str, Callable[[], Row]] = {
+    "sinusoid-1": lambda: maml(workloads.sinusoid(1)),
+    "sinusoid-5": lambda: maml(workloads.sinusoid(5)),
+    "tabular": lambda: maml(workloads.tabular()),
+    "tabular-first-order": lambda: maml(workloads.tabular(first_order=True)),
+    "sinusoid-1-module": lambda: user_module(workloads.sinusoid(1)),
+    "sinusoid-5-module": lambda: user_module(workloads.sinusoid(5)),
+    "tabular-module": lambda: user_module(workloads.tabular()),
+    "conv4-16": lambda: conv4(16),
+    "conv4-32": lambda: conv4(32),
+    "conv4-64": lambda: conv4(64),
+    "protonet": proto_net,
+    "bulk-equal": lambda: bulk_adaptation(ragged=False),
+    "bulk-ragged": lambda: bulk_adaptation(ragged=True),
+}
+COMPILED = ("compiled-1", "compiled-5")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--workloads",
+        nargs="+",
+        choices=[*ROWS, *COMPILED],
+        default=[*ROWS, *COMPILED],
+    )
     parser.add_argument("--rounds", type=int, default=9)
-    rounds = parser.parse_args().rounds
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="of one timing of a peer, about"
+    )
+    parser.add_argument("--updates", type=int, default=200, help="of one `fit`")
+    parser.add_argument("--name", default="engines", help="of the file in results/")
+    args = parser.parse_args()
+    pinned = pin_to_one_core()
     torch.set_num_threads(1)
-    X, y, task = make_sinusoids(N_TASKS, n_rows=N_ROWS, random_state=0)
-    data = X.astype(np.float32), y, task
-    lines = [
-        "| inner steps | engine | times the loop's updates per second | range |",
-        "| --- | --- | --- | --- |",
-    ]
-    for inner_steps in (1, 5):
-        loop = PlainLoop(X, y, inner_steps)
-        loop.seconds_per_update(2)
-        ratios: dict[str, list[float]] = {"batched": [], "vmap": [], "loop": []}
-        for _ in range(rounds):
-            base = loop.seconds_per_update(8)
-            for engine, found in ratios.items():
-                n_updates = 20 if engine == "loop" else 200
-                found.append(base / fit_seconds(data, engine, inner_steps, n_updates))
-        for engine, found in ratios.items():
-            median = f"{np.median(found):.1f}"
-            spread = f"{min(found):.1f} to {max(found):.1f}"
-            lines.append(f"| {inner_steps} | {engine} | {median} | {spread} |")
+    warnings.simplefilter("ignore", EngineWarning)
+    error = check_meta_gradients()
+    check_peers()
+    lines = [f"{CHECKED} {error:.0e}, relative.", ""]
+    rows = []
+    for name in args.workloads:
+        if name in ROWS:
+            row = ROWS[name]()
+            row.measure(args.rounds, args.seconds, args.updates)
+            rows.append(row.cells())
+            print(" | ".join(rows[-1]), flush=True)
+    if rows:
+        header = ["workload", "loop, ms per update", *COLUMNS]
+        lines += table(header, rows)
+    for name in args.workloads:
+        if name in COMPILED:
+            workload = workloads.sinusoid(int(name[-1]))
+            lines += ["", *compiled_row(workload, args.rounds)]
+    missing = [name for name, peer in PEERS.items() if not peer.importable()]
+    if missing:
+        lines += ["", f"Not importable here: {', '.join(missing)}."]
     write_report(
-        "engines",
-        "MAML on sinusoids: 25 tasks, 10 + 10 rows, MLP 40-40, second order, float32. "
-        "`fit` with validation and sampling, against a plain loop over tasks.",
+        args.name,
+        "Times the speed of a plain loop over tasks: median over the rounds, range in "
+        f"brackets; float32, one thread, {pinned}. The estimators' columns are whole "
+        f"`fit`s of {args.updates} updates (engine='loop': a tenth), or `adapt` and "
+        "`predict`; for Conv4 the updates alone, with the seconds of what a `fit` does "
+        "once. The loop's column is its milliseconds per update, or for all tasks.",
         lines,
+        (*PACKAGES, "learn2learn", "torchopt", "higher", "jax"),
     )
 
 

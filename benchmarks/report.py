@@ -9,18 +9,22 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+import numpy as np
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("numpy", "scikit-learn", "skorch", "torch")
 
 
-def write_report(name: str, title: str, lines: Sequence[str]) -> None:
+def write_report(
+    name: str, title: str, lines: Sequence[str], packages: Sequence[str] = PACKAGES
+) -> None:
     """Print a table and write it to ``results/<name>.md``."""
     script = Path(sys.argv[0]).name
     command = " ".join(["python", f"benchmarks/{script}", *sys.argv[1:]])
-    versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
+    versions = ", ".join(filter(None, map(package_version, packages)))
     machine = f"{os.cpu_count()} CPU cores ({platform.machine()}), shared"
     head = [f"# {name}", "", title, "", f"`{command}`", ""]
     foot = ["", f"Python {platform.python_version()}, {versions}; {machine}.", ""]
@@ -28,3 +32,32 @@ def write_report(name: str, title: str, lines: Sequence[str]) -> None:
     print(text)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.md").write_text(text)
+
+
+def package_version(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return ""
+
+
+def pin_to_one_core() -> str:
+    """Stay on the last core that is allowed, where the system can; tell which."""
+    if not hasattr(os, "sched_setaffinity"):
+        return "not pinned to a core"
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    return "pinned to one core"
+
+
+def ratio(values: Sequence[float], digits: int = 1) -> str:
+    """Median and, in brackets, the range; empty where nothing was measured."""
+    if not len(values):
+        return ""
+    low, high = min(values), max(values)
+    return f"{np.median(values):.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table."""
+    rule = ["---"] * len(header)
+    return [f"| {' | '.join(cells)} |" for cells in (header, rule, *rows)]

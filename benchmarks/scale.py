@@ -1,6 +1,11 @@
-"""Many tasks: how long `fit` takes to its first update, and how much memory it needs.
+"""How time and memory grow with the number of tasks, from 100 to 100,000 of 20 rows.
 
-python benchmarks/scale.py
+    python benchmarks/scale.py [--sizes 100 1000 10000 100000]
+
+A fixed number of meta-updates, `adapt` to every task, `predict` for every row. Every
+size runs in a process of its own. Memory is the peak of the resident set during the
+call, beyond what was resident when the process had its arrays. The slope is that of
+log(time) over log(tasks) between the two largest sizes: 1 is linear, 0 is constant.
 """
 
 # Authors: The sklmeta developers
@@ -9,110 +14,158 @@ python benchmarks/scale.py
 from __future__ import annotations
 
 import argparse
-import resource
-import threading
+import json
+import subprocess
+import sys
 import time
-from typing import Self
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from report import write_report
+from report import RESULTS, pin_to_one_core, table, write_report
 
-import sklmeta.training
-from sklmeta import MAMLRegressor
+from sklmeta import BayesianLinearRegressor, MAMLRegressor
 
-N_FEATURES = 16
-MAX_ADAPTED = 5000
-
-
-def resident_mib() -> float:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize() / 2**20
+N_ROWS, N_FEATURES, N_UPDATES = 20, 16, 100
+ESTIMATORS = {"MAML": MAMLRegressor, "BayesianLinear": BayesianLinearRegressor}
+STEPS = ("fit", "adapt", "predict")
+STATUS = Path("/proc/self/status")
 
 
-class PeakMemory:
-    """Largest resident memory while the block runs, sampled every 5 ms."""
-
-    def __enter__(self) -> Self:
-        self.peak = self.start = resident_mib()
-        self.running = True
-        self.thread = threading.Thread(target=self._watch)
-        self.thread.start()
-        return self
-
-    def _watch(self) -> None:
-        while self.running:
-            self.peak = max(self.peak, resident_mib())
-            time.sleep(0.005)
-
-    def __exit__(self, *error: object) -> None:
-        self.running = False
-        self.thread.join()
+def memory_mib(entry: str) -> float:
+    """VmRSS, resident now, or VmHWM, its peak; nan where /proc does not tell."""
+    if not STATUS.exists():
+        return float("nan")
+    found = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
+    return int(found[entry].split()[0]) / 2**10
 
 
-def first_update_seconds(X: np.ndarray, y: np.ndarray, task: np.ndarray) -> tuple:
-    """Seconds from the call of `fit` to the first drawn meta-batch, and peak MiB."""
-    first: list[float] = []
-    original = sklmeta.training._MetaNet.infer
+def measured(call: Callable[[], Any], before: float) -> dict[str, float]:
+    """Seconds, of CPU too, and peak MiB beyond `before`."""
+    if STATUS.exists():
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    start, cpu = time.perf_counter(), time.process_time()
+    call()
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    return {"seconds": seconds, "cpu": cpu, "mib": memory_mib("VmHWM") - before}
 
-    def infer(self, x, **unused):  # type: ignore[no-untyped-def]
-        if not first:
-            first.extend([time.perf_counter(), time.process_time()])
-        return original(self, x, **unused)
 
-    sklmeta.training._MetaNet.infer = infer
-    estimator = MAMLRegressor(max_iter=20, random_state=0)
-    try:
-        with PeakMemory() as memory:
-            start, cpu = time.perf_counter(), time.process_time()
-            estimator.fit(X, y, task=task)
-            total = time.perf_counter() - start
-    finally:
-        sklmeta.training._MetaNet.infer = original
-    some = task < MAX_ADAPTED
-    support = X[some], y[some], task[some]
-    with PeakMemory() as bulk:
-        begin = time.perf_counter()
-        estimator.adapt(*support[:2], task=support[2])
-        adapt_seconds = time.perf_counter() - begin
-    return (
-        first[0] - start,
-        first[1] - cpu,
-        total,
-        memory.peak - memory.start,
-        adapt_seconds,
-        bulk.peak - bulk.start,
+def run_one(name: str, n_tasks: int) -> dict[str, Any]:
+    torch.set_num_threads(1)
+    pin_to_one_core()
+    rng = np.random.default_rng(0)
+    make = ESTIMATORS[name]
+    warm = rng.normal(size=(100, N_FEATURES))
+    few = make(max_iter=1, device="cpu").fit(
+        warm, warm[:, 0], task=np.arange(100) // 10
     )
+    few.adapt(warm, warm[:, 0], task=np.arange(100) // 10)
+    X = rng.normal(size=(N_ROWS * n_tasks, N_FEATURES))
+    y, task = X[:, 0] + rng.normal(size=len(X)), np.arange(len(X)) % n_tasks
+    estimator = make(max_iter=N_UPDATES, random_state=0, device="cpu")
+    before = memory_mib("VmRSS")
+    return {
+        "arrays": (X.nbytes + y.nbytes + task.nbytes) / 2**20,
+        "fit": measured(lambda: estimator.fit(X, y, task=task), before),
+        "adapt": measured(lambda: estimator.adapt(X, y, task=task), before),
+        "predict": measured(lambda: estimator.predict(X, task=task), before),
+    }
+
+
+def in_a_process(name: str, n_tasks: int) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--one", name, "--sizes", str(n_tasks)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    if found.returncode:
+        raise RuntimeError(found.stderr)
+    return json.loads(found.stdout.splitlines()[-1])
+
+
+def slope(sizes: list[int], values: list[float]) -> str:
+    if len(sizes) < 2:
+        return ""
+    growth = np.log(values[-1] / values[-2]) / np.log(sizes[-1] / sizes[-2])
+    return f"{growth:.2f}"
+
+
+def plot(sizes: list[int], results: dict[str, list[dict[str, Any]]]) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.5), layout="constrained")
+    for name, found in results.items():
+        style = "-" if name == "MAML" else "--"
+        for i, step in enumerate(STEPS):
+            for ax, entry in zip(axes, ("seconds", "mib"), strict=True):
+                values = [one[step][entry] for one in found]
+                marker = "os^"[i]
+                ax.plot(
+                    sizes,
+                    values,
+                    style,
+                    marker=marker,
+                    color=f"C{i}",
+                    label=f"{name}, {step}",
+                )
+    arrays = [one["arrays"] for one in next(iter(results.values()))]
+    axes[1].plot(sizes, arrays, ":", color="0.5", label="the arrays themselves")
+    for ax, words in zip(axes, ("time (s)", "peak memory (MiB)"), strict=True):
+        ax.set(xscale="log", yscale="log", xlabel="number of tasks", ylabel=words)
+        ax.grid(alpha=0.3)
+    handles, labels = axes[1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    axes[0].set_title(f"fit of {N_UPDATES} updates; adapt and predict for all tasks")
+    axes[1].set_title("beyond the arrays themselves")
+    figure.savefig(RESULTS / "scale.png", dpi=120)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000])
-    sizes = parser.parse_args().sizes
-    torch.set_num_threads(1)
-    rng = np.random.default_rng(0)
-    warm = rng.normal(size=(100, N_FEATURES))
-    MAMLRegressor(max_iter=1).fit(warm, warm[:, 0], task=np.arange(100) // 10)
-    more = "| more MiB |"
-    head = "| tasks | arrays, MiB | first update, s | its CPU, s | 20 updates, s "
-    lines = [
-        f"{head}{more} adapt to {MAX_ADAPTED:,} at most, s {more}",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for n_tasks in sizes:
-        X = rng.normal(size=(20 * n_tasks, N_FEATURES))
-        y, task = X[:, 0] + rng.normal(size=len(X)), np.arange(len(X)) % n_tasks
-        size = (X.nbytes + y.nbytes + task.nbytes) / 2**20
-        found = first_update_seconds(X, y, task)
-        lines.append(
-            f"| {n_tasks:,} | {size:.0f} | {found[0]:.2f} | {found[1]:.2f} "
-            f"| {found[2]:.2f} | {found[3]:.0f} | {found[4]:.1f} | {found[5]:.0f} |"
-        )
+    sizes = [100, 1000, 10_000, 100_000]
+    parser.add_argument("--sizes", type=int, nargs="+", default=sizes)
+    parser.add_argument(
+        "--estimators", nargs="+", choices=ESTIMATORS, default=list(ESTIMATORS)
+    )
+    parser.add_argument("--one", choices=ESTIMATORS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(run_one(args.one, args.sizes[0])))
+        return
+    results: dict[str, list[dict[str, Any]]] = {}
+    rows = []
+    for name in args.estimators:
+        results[name] = []
+        for n_tasks in args.sizes:
+            found = in_a_process(name, n_tasks)
+            print(name, n_tasks, found, flush=True)
+            results[name].append(found)
+            cells = [
+                f"{found[step]['seconds']:.2f} ({found[step]['cpu']:.2f}), "
+                f"{found[step]['mib']:.0f} MiB"
+                for step in STEPS
+            ]
+            rows.append([name, f"{n_tasks:,}", f"{found['arrays']:.1f}", *cells])
+        slopes = [
+            slope(args.sizes, [one[step]["cpu"] for one in results[name]])
+            for step in STEPS
+        ]
+        rows.append([name, "slope of CPU time", "", *slopes])
+    RESULTS.mkdir(exist_ok=True)
+    plot(args.sizes, results)
+    header = ["", "tasks", "arrays, MiB", f"`fit`, {N_UPDATES} updates"]
     write_report(
         "scale",
-        f"MAMLRegressor on tasks of 20 rows and {N_FEATURES} features, integer labels "
-        "in no order; memory beyond the arrays themselves.",
-        lines,
+        f"Tasks of {N_ROWS} rows and {N_FEATURES} features, integer labels in no "
+        "order; one thread. Seconds on the clock, in brackets of CPU, and peak memory "
+        "beyond the arrays themselves. The slope is between the two largest sizes.",
+        [
+            *table([*header, "`adapt` to all", "`predict` all rows"], rows),
+            "",
+            "![](scale.png)",
+        ],
     )
 
 
