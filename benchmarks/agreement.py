@@ -17,7 +17,7 @@ from peers import higher_, jax_, learn2learn_, loop, torchopt_
 from torch import nn
 from workloads import Workload
 
-from sklmeta.engine import ENGINES
+from sklmeta.gradient_based.network import ENGINES
 from sklmeta.gradient_based.maml import MAMLLearner
 from sklmeta.learner import Episodes, Rows, TaskSpec
 

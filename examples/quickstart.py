@@ -27,7 +27,7 @@ labelled = [1, 4, 9]  # the new patient's samples of which we know the concentra
 
 # 1. Learn how patients are learnt, then adapt to three samples of the new one.
 #    (Few updates, taken in large steps, keep this page quick.)
-model = BayesianLinearRegressor(n_shots=(1, 8), max_iter=100, lr=0.03, random_state=0)
+model = BayesianLinearRegressor(n_shots=(1, 8), max_iter=300, lr=0.02, random_state=0)
 model.fit(X, y, task=patient)
 model.adapt(X_new[labelled], y_new[labelled])
 mean, std = model.predict(X_new, return_std=True)

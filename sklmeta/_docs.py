@@ -106,6 +106,12 @@ transductive : bool, default=False
 device : str, default="auto"
     Where to compute; "auto" takes CUDA when there is one.
 
+compile : bool, default=False
+    Whether to compile a meta-update with ``torch.compile``, once for every size of
+    support and query (sizes are padded to few). That takes half a minute or more,
+    which `compile_time_` tells, and a C++ compiler; it pays from some tens of
+    thousands of updates on.
+
 n_threads : int, default=None
     CPU threads within an operation during `fit`, which restores them. None takes
     one for a small network, which gains nothing from a second and loses a great

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
 from sklmeta._compat import HAS_CALLBACKS
+from sklmeta._compile import Compiler
 from sklmeta._draw import PADDING, draw_distinct
 from sklmeta._episode_source import EpisodeOptions, make_source
 from sklmeta._fit_data import FitData
@@ -54,6 +55,8 @@ def run_meta_training(
     if going_on:
         learner = estimator._load_learner().float().train()
     learner.to(device)
+    if estimator.compile:
+        learner.compiler = Compiler(device)
     # What a user's module draws comes from torch's global generator.
     stochastic = estimator.module is not None or _has_dropout(learner)
     watch = _EpochCallbacks(estimator, data, scalings, X, y)
@@ -72,6 +75,7 @@ def run_meta_training(
     fitted = {
         **_fitted(estimator, data, result.weights, scalings, seed),
         **estimator._learned_attributes(learner),
+        **({"compile_time_": learner.compiler.seconds} if estimator.compile else {}),
         "n_iter_": n_before + result.n_iter,
         "history_": (estimator.history_ if going_on else []) + result.history,
     }

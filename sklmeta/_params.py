@@ -48,6 +48,7 @@ COMMON_CONSTRAINTS: dict[str, Any] = {
     "standardize": ["boolean"],
     "transductive": ["boolean"],
     "device": [str],
+    "compile": ["boolean"],
     "n_threads": [Interval(numbers.Integral, 1, None, closed="left"), None],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
@@ -93,6 +94,7 @@ class Parameters(BaseEstimator):
     standardize: bool = True
     transductive: bool = False
     device: str = "auto"
+    compile: bool = False
     n_threads: int | None = None
     random_state: int | np.random.RandomState | None = None
     verbose: int = 0

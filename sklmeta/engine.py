@@ -121,6 +121,13 @@ class Engine:
             return _vmapped(self.module, parameters, X)
         return _looped(self.module, parameters, X)
 
+    def settle(self) -> None:
+        """Keep to the engine chosen first, in every mode."""
+        if self.name is not None:
+            for training in (False, True):
+                for recorded in (False, True):
+                    self._chosen.setdefault((training, recorded), self.name)
+
     def _choose(self, parameters: Mapping[str, Tensor], X: Tensor) -> str:
         if self.engine != "auto":
             return self.engine

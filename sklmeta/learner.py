@@ -11,7 +11,8 @@ Ragged tasks arrive padded; ``Rows.mask`` is the only trace of it.
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +57,21 @@ class Episodes(NamedTuple):
     query: Rows
 
 
+def accumulate_gradients(values: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+    """Go back from `values`, which may be parameters, with their gradients."""
+    inner = [(v, g) for v, g in zip(values, gradients, strict=True) if not v.is_leaf]
+    if inner:
+        torch.autograd.backward([v for v, _ in inner], [g for _, g in inner])
+    for value, gradient in zip(values, gradients, strict=True):
+        if value.is_leaf and value.requires_grad:
+            # Laid out as the parameter is: an optimiser's kernel walks both at once.
+            gradient = gradient.contiguous()
+            if value.grad is None:
+                value.grad = gradient
+            else:
+                value.grad += gradient
+
+
 def split_episodes(episodes: Episodes, size: int) -> list[Episodes]:
     """Cut a meta-batch into parts of at most `size` tasks, as equal as they come."""
     n_tasks = len(episodes.query.X)
@@ -92,6 +108,7 @@ class Learner(nn.Module):
     """
 
     has_predictive_variance = False
+    compiler: Any = None
     encoder: nn.Module | None  # set by those that have one
 
     def __init__(self, spec: TaskSpec):
@@ -146,9 +163,22 @@ class Learner(nn.Module):
 
     def accumulate(self, episodes: Episodes, scale: float) -> Tensor:
         """Return the losses; add the gradient of `scale` times their sum to `grad`."""
-        losses = self(episodes)
+        compiler = self.compiler
+        if compiler is None or compiler.gave_up:
+            losses = self(episodes)
+        elif self.mixes_rows or not self.can_compile(episodes):
+            compiler.give_up("its tasks go through one by one")
+            losses = self(episodes)
+        else:
+            episodes = compiler.pad(episodes)
+            key = (*episodes[0].X.shape, episodes[1].X.shape[1], episodes[0].n_classes)
+            losses = compiler("meta_loss", self.meta_loss, key, episodes)
         (losses.sum() * scale).backward()
         return losses.detach()
+
+    def can_compile(self, episodes: Episodes) -> bool:
+        """Whether ``compile=True`` has a graph to make of `meta_loss`."""
+        return True
 
     def auto_chunk_size(self, episodes: Episodes) -> int:
         """Tasks that go through `meta_loss` together with ``chunk_size="auto"``.

@@ -17,7 +17,6 @@ from sklmeta._compat import Interval
 from sklmeta._docs import document
 from sklmeta._params import COMMON_CONSTRAINTS
 from sklmeta.base import BaseMetaEstimator
-from sklmeta.encoders import encode
 from sklmeta.faces import PredictiveStdMixin
 from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec, row_loss
 
@@ -87,7 +86,7 @@ class BayesianLinearLearner(Learner):
         X: Tensor,  # shape: (n_tasks, n_rows, *input)
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_features)
         """Encoder's features, raw features and a constant, in float64."""
-        blocks = [] if self.encoder is None else [encode(self.encoder, X)]
+        blocks = [] if self.encoder is None else [self.encode(X)]
         if self.uses_raw:
             blocks.append(X.flatten(2))
         blocks.append(X.new_ones(*X.shape[:2], 1))
@@ -127,6 +126,8 @@ class BayesianLinearLearner(Learner):
     def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
         """Negative log predictive density of the query; both sets encoded at once."""
         support, query = episodes
+        if self.mixes_rows:  # then the query must not look at the support
+            return super().meta_loss(episodes)
         features = self.features(torch.cat([support.X, query.X], dim=1))
         n_support = support.X.shape[1]
         state = self._posterior(features[:, :n_support], support)
@@ -270,6 +271,9 @@ class BayesianLinearRegressor(PredictiveStdMixin, BaseMetaEstimator):
     Adapting costs the cube of the number of support rows or of features, whichever is
     smaller. Do not use it where a task has thousands of features and rows.
 
+    With few tasks to learn from, keep `meta_batch_size` small: in larger meta-batches
+    the meta-gradient is less noisy, and the features fit those tasks alone.
+
     References
     ----------
     Harrison, Sharma and Pavone, "Meta-Learning Priors for Efficient Online Bayesian
@@ -292,7 +296,10 @@ class BayesianLinearRegressor(PredictiveStdMixin, BaseMetaEstimator):
     rank: int = 16
     n_shots: int | tuple[int, int] = (1, 20)
     n_query: int = 32
-    max_iter: int = 1500
+    # Many small meta-batches: with few tasks to learn from, the noise of the
+    # meta-gradient keeps the features from fitting those tasks alone.
+    meta_batch_size: int = 4
+    max_iter: int = 3000
     lr: float = 1e-2
     optimizer: str | type[torch.optim.Optimizer] = "AdamW"
     weight_decay: float = 0.01

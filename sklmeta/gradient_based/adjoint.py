@@ -123,6 +123,7 @@ class DenseDescent:
         self, layers: Sequence[Layer], *, lr: float, first_order: bool = False
     ):
         self.layers, self.lr, self.first_order = layers, lr, first_order
+        self.compiler: Any = None
         self.n_uses = 0
         self._networks: dict[Any, DenseNetwork] = {}
         self._arena: Arena | None = None
@@ -148,10 +149,43 @@ class DenseDescent:
 
         The same as `query_loss` and a backward pass, without autograd's part in it.
         """
+        if self.compiler is not None:
+            return self._compiled_gradients(start, support, query, n_steps, scale)
         settings = (tuple(start), support, query, n_steps)
         network, loss = self.run(settings, list(start.values()))
         weight, found = torch.full_like(loss, scale), network.adjoint.named()
         return loss, [_gradient(start[name], found[name], weight) for name in start]
+
+    def _compiled_gradients(
+        self, start: Parameters, support: Rows, query: Rows, n_steps: int, scale: float
+    ) -> tuple[Tensor, list[Tensor]]:
+        names, layers = tuple(start), self.layers
+        lr, first_order = self.lr, self.first_order
+
+        def gradients(
+            values: list[Tensor], support: Rows, query: Rows
+        ) -> tuple[Tensor, list[Tensor]]:
+            network = DenseNetwork(layers, {}, n_steps, (0, 0), None)
+            loss = meta_gradient(
+                network,
+                dict(zip(names, values, strict=True)),
+                support,
+                query,
+                lr=lr,
+                first_order=first_order,
+            )
+            found = network.adjoint.named()
+            weight = torch.full_like(loss, scale)
+            return loss, [
+                _gradient(value, found[name], weight)
+                for name, value in zip(names, values, strict=True)
+            ]
+
+        assert self.compiler is not None
+        values = [value.detach() for value in start.values()]
+        head = start[layers[-1].weight]
+        key = (support.X.shape, query.X.shape, head.shape, n_steps, scale)
+        return self.compiler("gradients", gradients, key, values, support, query)
 
     def run(
         self, settings: tuple, start: Sequence[Tensor], *, differentiate: bool = True

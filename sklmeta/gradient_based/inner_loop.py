@@ -93,9 +93,17 @@ def inner_loop(
     """
     with torch.enable_grad():
         for _ in range(n_steps):
-            gradients = task_gradients(
-                loss_function(parameters), parameters, create_graph=not first_order
-            )
+            if torch.compiler.is_compiling():
+                # What autograd.grad records has no place in a compiled graph.
+                gradients = torch.func.grad(lambda p: loss_function(p).sum())(
+                    parameters
+                )
+                if first_order:
+                    gradients = {name: g.detach() for name, g in gradients.items()}
+            else:
+                gradients = task_gradients(
+                    loss_function(parameters), parameters, create_graph=not first_order
+                )
             parameters = update(parameters, gradients)
     return parameters
 

@@ -33,6 +33,7 @@ from sklmeta.learner import (
     Rows,
     State,
     TaskSpec,
+    accumulate_gradients,
     of_tasks,
     row_loss,
 )
@@ -136,12 +137,15 @@ class MAMLLearner(AdaptedNetwork):
         """See the base class; the adjoint needs autograd for the start alone."""
         if self._descent is None:
             return super().accumulate(episodes, scale)
+        if self.compiler is not None:
+            episodes = self.compiler.pad(episodes)
+        self._descent.compiler = self.compiler
         support, query = episodes
         start = self.start(support)
         losses, gradients = self._descent.gradients(
             start, support, query, self.inner_steps, scale
         )
-        torch.autograd.backward(list(start.values()), gradients)
+        accumulate_gradients(list(start.values()), gradients)
         return losses
 
     def _plain_adapt(self, support: Rows) -> State:

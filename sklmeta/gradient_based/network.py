@@ -18,7 +18,14 @@ from torch.nn import functional as F
 
 from sklmeta.engine import Engine, Parameters, linear_stack
 from sklmeta.gradient_based.dense import Layer, dense_layers
-from sklmeta.learner import Episodes, Learner, Rows, TaskSpec, row_loss
+from sklmeta.learner import (
+    Episodes,
+    Learner,
+    Rows,
+    TaskSpec,
+    row_loss,
+    split_episodes,
+)
 
 ENGINES = ("auto", "adjoint", "batched", "vmap", "loop")
 HEAD_INITS = ("shared", "prototypes")
@@ -83,6 +90,12 @@ class AdaptedNetwork(Learner):
         self._adapted = [
             name for name, p in encoder.named_parameters() if p.requires_grad
         ]
+        self._n_body = sum(p.numel() for p in encoder.parameters() if p.requires_grad)
+        # Walking the modules at every step would cost a tenth of it.
+        self._owners = {
+            name: encoder.get_submodule(name.rpartition(".")[0])
+            for name in self._adapted
+        }
         self.dense = self._dense_layers() if engine in ("auto", "adjoint") else None
         if engine == "adjoint" and self.dense is None:
             raise ValueError(
@@ -102,16 +115,27 @@ class AdaptedNetwork(Learner):
         body = dense_layers(linear_stack(self.encoder), names)
         return None if body is None else [*body, Layer("head.weight", "head.bias")]
 
+    def can_compile(self, episodes: Episodes) -> bool:
+        """See the base class; the engine chooses by trying, which no compiler takes."""
+        if self.engine.name is None:
+            with torch.no_grad():
+                few = split_episodes(episodes, 2)[0].support
+                self.run(self.own_start(few), few.X)
+        self.engine.settle()
+        return self.engine.name != "loop"
+
     def start(self, support: Rows) -> Parameters:
         """Parameters before the first step; those of all tasks lack the first axis."""
         if self.has_prototypes:
             weight, bias = self._prototype_head(support)
         else:
-            n_classes = support.n_classes or 1
-            weight = self.head.weight.expand(n_classes, -1)
-            bias = self.head.bias.expand(n_classes)
-        own = dict(self.encoder.named_parameters())
-        encoder = {f"encoder.{name}": own[name] for name in self._adapted}
+            weight, bias = self.head.weight, self.head.bias
+            if len(bias) != (n_classes := support.n_classes or 1):
+                weight, bias = weight.expand(n_classes, -1), bias.expand(n_classes)
+        encoder = {
+            f"encoder.{name}": getattr(owner, name.rpartition(".")[2])
+            for name, owner in self._owners.items()
+        }
         return {**encoder, "head.weight": weight, "head.bias": bias}
 
     def own_start(self, support: Rows) -> Parameters:
@@ -160,7 +184,7 @@ class AdaptedNetwork(Learner):
         X = episodes.support.X
         n_classes = episodes.support.n_classes or 1
         head = (self.spec.n_features_out + 1) * n_classes
-        body = sum(p.numel() for p in self.encoder.parameters() if p.requires_grad)
+        body = self._n_body
         if X.device.type == "cpu":
             if self.dense is None and self.engine.name == "loop":
                 return 1  # a task's graph is freed before the next one's is built
