@@ -17,8 +17,8 @@ from peers import higher_, jax_, learn2learn_, loop, torchopt_
 from torch import nn
 from workloads import Workload
 
-from sklmeta.gradient_based.network import ENGINES
 from sklmeta.gradient_based.maml import MAMLLearner
+from sklmeta.gradient_based.network import ENGINES
 from sklmeta.learner import Episodes, Rows, TaskSpec
 
 TOLERANCE = 1e-12  # of float64 meta-gradients, relative to the largest entry

@@ -121,7 +121,8 @@ class MetaNet(skorch.NeuralNet):
             self._set_training(True)
         n_tasks = batch[0].n_tasks
         losses, means = [], []
-        for part in self._parts(batch[0]):
+        whole = Batch(self.module_.for_training(batch[0].episodes))
+        for part in self._parts(whole):
             of_part = self.module_.accumulate(part.episodes, 1 / n_tasks)
             losses.append(of_part)
             means.append(of_part.sum() / n_tasks)

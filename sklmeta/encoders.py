@@ -8,7 +8,8 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -192,10 +193,12 @@ def encode(
 ) -> Tensor:  # shape: (n_tasks, n_rows, n_features_out)
     """Encode the rows of all tasks in one forward pass."""
     n_tasks, n_rows = X.shape[:2]
-    if n_rows == 0:
-        features = encoder(X.new_zeros(1, *X.shape[2:]))[:0]
-    else:
+    if n_tasks * n_rows > 1:
         features = encoder(X.flatten(0, 1))
+    else:
+        row = X.flatten(0, 1) if n_rows else X.new_zeros(1, *X.shape[2:])
+        with learned_statistics(encoder):
+            features = encoder(row)[: n_tasks * n_rows]
     return features.unflatten(0, (n_tasks, n_rows))
 
 
@@ -206,6 +209,28 @@ def uses_batch_statistics(module: nn.Module) -> bool:
         for m in module.modules()
         if isinstance(m, nn.modules.batchnorm._BatchNorm)
     )
+
+
+@contextmanager
+def learned_statistics(module: nn.Module) -> Iterator[None]:
+    """Let normalisation use its running statistics, for a row that stands alone.
+
+    One row has no variance, and torch refuses to normalise by it.
+    """
+    layers = [
+        m
+        for m in module.modules()
+        if isinstance(m, nn.modules.batchnorm._BatchNorm)
+        and m.training
+        and m.running_mean is not None
+    ]
+    for layer in layers:
+        layer.eval()
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.train()
 
 
 @torch.no_grad()
@@ -222,7 +247,9 @@ def mixes_rows(encoder: nn.Module, input_shape: tuple[int, ...]) -> bool:
     was_training = encoder.training
     encoder.eval()  # without dropout
     try:
-        together, alone = encoder(rows)[:1], encoder(rows[:1])
+        # The last row as well: a row may look at those before it only.
+        together = encoder(rows)[[0, -1]]
+        alone = torch.cat([encoder(rows[:1]), encoder(rows[-1:])])
     except Exception:  # noqa: BLE001 - it cannot even take a row alone
         return True
     finally:

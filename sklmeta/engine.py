@@ -24,7 +24,12 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sklmeta.encoders import ACTIVATIONS, MLP, uses_batch_statistics
+from sklmeta.encoders import (
+    ACTIVATIONS,
+    MLP,
+    learned_statistics,
+    uses_batch_statistics,
+)
 
 Parameters = dict[str, Tensor]
 """Parameters of every task's copy of a module: {name: (n_tasks, *shape)}."""
@@ -288,7 +293,8 @@ def _looped(module: nn.Module, parameters: Mapping[str, Tensor], X: Tensor) -> T
     # One unbind has one backward pass; indexing task by task would have n_tasks.
     unbound = {name: p.unbind() for name, p in parameters.items()}
     context = _math_attention(module)
-    with _SDPA_LOCK if context else nullcontext(), context or nullcontext():
+    alone = learned_statistics(module) if X.shape[1] == 1 else nullcontext()
+    with _SDPA_LOCK if context else nullcontext(), context or nullcontext(), alone:
         return torch.stack(
             [
                 _call(module, {name: p[t] for name, p in unbound.items()}, rows)

@@ -161,6 +161,10 @@ class Learner(nn.Module):
         state = self.adapt(episodes.support)
         return row_loss(self.predict(state, episodes.query.X), episodes.query)
 
+    def for_training(self, episodes: Episodes) -> Episodes:
+        """Change a whole meta-batch, before it is cut into chunks."""
+        return episodes
+
     def accumulate(self, episodes: Episodes, scale: float) -> Tensor:
         """Return the losses; add the gradient of `scale` times their sum to `grad`."""
         compiler = self.compiler

@@ -31,7 +31,11 @@ ENGINES = ("auto", "adjoint", "batched", "vmap", "loop")
 HEAD_INITS = ("shared", "prototypes")
 
 CACHED_COPIES_BYTES = 2**22
-"""Copies of the weights of a chunk of tasks on a CPU, at most."""
+"""Copies of the weights of a chunk of tasks on a CPU, at most; they stay in cache."""
+
+DENSE_COPIES_BYTES = 2**25
+"""The same for the adjoint, which gains from more tasks at any size: it keeps a copy
+for every inner step, and three more."""
 
 GPU_MEMORY_SHARE = 0.5
 GRAPH_COPIES = 8
@@ -188,7 +192,8 @@ class AdaptedNetwork(Learner):
         if X.device.type == "cpu":
             if self.dense is None and self.engine.name == "loop":
                 return 1  # a task's graph is freed before the next one's is built
-            copies = CACHED_COPIES_BYTES // ((head + body) * X.element_size())
+            kept = CACHED_COPIES_BYTES if self.dense is None else DENSE_COPIES_BYTES
+            copies = kept // ((head + body) * X.element_size())
             return max(1, min(super().auto_chunk_size(episodes), copies))
         n_rows = X.shape[1] + episodes.query.X.shape[1]
         graph = self.inner_steps * (head + body + n_rows * self.activations[1])

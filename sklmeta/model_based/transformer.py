@@ -151,20 +151,20 @@ class TransformerNeuralProcessLearner(Learner):
             y = y.long()
         return self.adapt(Rows(X, y, X.new_zeros(1, 0), self.spec.n_classes))
 
-    def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
-        """Loss of the query; both sets pass through the layers side by side.
+    def for_training(self, episodes: Episodes) -> Episodes:
+        """Empty one support in sixteen, for the prediction of an unknown task."""
+        if self.spec.kind == "own":
+            return episodes
+        mask = episodes.support.mask
+        kept = torch.arange(len(mask)) >= len(mask) // 16
+        support = episodes.support._replace(mask=mask * kept.to(mask)[:, None])
+        return episodes._replace(support=support)
 
-        In training, one task in sixteen is judged with an empty support, so that the
-        prediction for a task of which nothing is known is learned too.
-        """
-        support = episodes.support
-        if self.training and self.spec.kind != "own":
-            n_tasks = len(support.mask)
-            kept = torch.arange(n_tasks) >= n_tasks // 16
-            mask = support.mask * kept.to(support.mask)[:, None]
-            support = support._replace(mask=mask)
-        state, rows = self._contextualise(support, episodes.query.X)
-        output, query = self._read_out(rows, state), episodes.query
+    def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
+        """Loss of the query; both sets pass through the layers side by side."""
+        support, query = episodes
+        state, rows = self._contextualise(support, query.X)
+        output = self._read_out(rows, state)
         if not self.training or self.spec.kind != "regression":
             return row_loss(output, query)
         loss = gaussian_nll(output[..., 0], output[..., 1], query.y)
