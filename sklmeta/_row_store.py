@@ -15,20 +15,20 @@ from torch import Tensor
 from sklmeta._standardize import Scaling
 
 LEAVE_ON_DISK = 2**26
-"""A memory-mapped array of fewer bytes is loaded: reading a tensor is faster."""
+"""An array of fewer bytes is made a tensor, which is faster to read."""
 
 _BLOCK_BYTES = 2**20
 
 
 class MappedRows:
-    """A memory-mapped array that reads like the tensor `row_table` makes of others.
+    """A large array that reads like the tensor `row_table` makes of others.
 
     Rows are fetched, scaled and cast when they are asked for, and never kept.
 
     Parameters
     ----------
     values : ndarray of shape (n_samples, *input)
-        The array on disk.
+        The array, in memory or on disk.
 
     device : str
     dtype : torch.dtype
@@ -81,13 +81,20 @@ RowTable = Tensor | MappedRows
 
 
 def row_table(
-    values: NDArray, device: str, dtype: torch.dtype, scaling: Scaling
+    values: NDArray,
+    device: str,
+    dtype: torch.dtype,
+    scaling: Scaling,
+    *,
+    read_once: bool = False,
 ) -> RowTable:
     """Make a table of scaled rows, with the row of zeros that padding reads.
 
-    A large memory-mapped array stays on disk, behind an object that reads alike.
+    A large memory-mapped array stays on disk, behind an object that reads alike. So
+    does a large array in memory where every row is `read_once`: no copy of it is made.
     """
-    if is_mapped(values) and values.nbytes >= LEAVE_ON_DISK:
+    lone = read_once and torch.device(device).type == "cpu"
+    if values.nbytes >= LEAVE_ON_DISK and (lone or is_mapped(values)):
         return MappedRows(values, device, dtype, scaling)
     return with_zero_row(values, device, dtype, scaling)
 

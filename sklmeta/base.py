@@ -274,7 +274,7 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters):
             indices, members = own_classes(y, codes, n_tasks)
             targets = with_zero_row(indices, device)
         table = TaskTable(
-            row_table(X, device, dtype, x_scaling),
+            row_table(X, device, dtype, x_scaling, read_once=True),
             targets,
             codes,
             n_tasks,
@@ -300,7 +300,8 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters):
         X = check_rows(self, X, reset=False)
         self._check_input_shape(X)
         device, dtype = resolve_device(self.device), torch_dtype(self._dtype)
-        rows = row_table(X, device, dtype, Scaling(*self._scalings[0]))
+        scaling = Scaling(*self._scalings[0])
+        rows = row_table(X, device, dtype, scaling, read_once=True)
         return rows, self._load_learner()
 
     def _outputs(self, X: Any, task: ArrayLike | None) -> tuple[NDArray, NDArray]:

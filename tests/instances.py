@@ -18,7 +18,7 @@ META_CLASSIFIERS = {
     ),
     "protonet": sklmeta.ProtoNetClassifier(max_iter=30, random_state=0),
     "protonet_mahalanobis": sklmeta.ProtoNetClassifier(
-        max_iter=30, metric="mahalanobis", random_state=0
+        max_iter=30, metric="mahalanobis", hidden_layer_sizes=(16,), random_state=0
     ),
     "protonet_cosine": sklmeta.ProtoNetClassifier(
         max_iter=30, metric="cosine", random_state=0
@@ -34,7 +34,7 @@ META_REGRESSORS = {
         hidden_layer_sizes=(), max_iter=50, random_state=0
     ),
     "transformer_regressor": sklmeta.TransformerNeuralProcessRegressor(
-        max_iter=100, random_state=0, **SMALL
+        max_iter=60, random_state=0, **SMALL
     ),
 }
 BASELINE_CLASSIFIERS = {

@@ -8,7 +8,7 @@ import pytest
 from instances import META
 from sklearn.base import clone, is_classifier
 
-from sklmeta import adaptation
+from sklmeta import _row_store, adaptation
 
 
 def outputs(estimator, X, task):
@@ -60,3 +60,21 @@ def test_one_large_task_among_small_ones(regression_tasks):
     large = task == 20
     single = estimator.adapt(X[large], y[large]).predict(X[large])
     np.testing.assert_allclose(bulk[large], single, rtol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["maml", "protonet", "bayesian_linear"])
+def test_large_arrays_are_not_copied(name, monkeypatch, regression_tasks, shared_tasks):
+    X, y, task = shared_tasks if is_classifier(META[name]) else regression_tasks
+    estimator = clone(META[name]).fit(X, y, task=task)
+    expected = outputs(estimator.adapt(X, y, task=task), X, task)
+    whole = []
+    monkeypatch.setattr(_row_store, "LEAVE_ON_DISK", X.nbytes)
+    make = _row_store.with_zero_row
+    monkeypatch.setattr(
+        _row_store, "with_zero_row", lambda *args: whole.append(args) or make(*args)
+    )
+    bulk = outputs(estimator.adapt(X, y, task=task), X, task)
+    assert not whole
+    np.testing.assert_array_equal(bulk, expected)
+    assert estimator.predict(X[1:], task=task[1:]).shape == (len(X) - 1,)
+    assert len(whole) == 1

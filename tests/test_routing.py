@@ -12,7 +12,6 @@ from __future__ import annotations
 import importlib
 
 import numpy as np
-import pandas as pd
 import pytest
 import sklearn
 from sklearn.base import BaseEstimator, RegressorMixin, clone
@@ -43,7 +42,6 @@ from sklmeta._compat import _MetadataRequester
 from sklmeta.baselines import PerTask, Pooled
 from sklmeta.containers import adapted
 from sklmeta.model_selection import FewShotScorer, LeaveOneTaskOut, TaskKFold
-from sklmeta.tasks import check_task
 
 RNG = np.random.default_rng(0)
 TASK = np.repeat([f"t{i:02d}" for i in range(8)], 15)
@@ -385,29 +383,3 @@ def test_metadata_of_predict_passes_a_pipeline_unscaled():
     scaled = StandardScaler().fit(X).transform(X[:15])
     expected = Ridge(alpha=0.1).fit(scaled, Y[:15]).predict(scaled)
     np.testing.assert_allclose(new.predict(X[:15]), expected)
-
-
-# The labels of tasks --------------------------------------------------------------
-
-
-def test_none_inside_task_is_rejected():
-    task = TASK.astype(object)
-    task[5] = None
-    # check_array lets None inside an object array through.
-    sklearn.utils.check_array(task, ensure_2d=False, dtype=None)
-    for missing in (task, np.where(CODE == 0, np.nan, CODE), pd.Series(task)):
-        with pytest.raises(ValueError, match=r"task has .* missing label"):
-            PerTask(Ridge()).fit(X, Y, task=missing)
-        with pytest.raises(ValueError, match=r"task has .* missing label"):
-            FewShotScorer()(PerTask(Ridge()).fit(X, Y, task=TASK), X, Y, task=missing)
-
-
-@pytest.mark.parametrize(
-    "task", [TASK.tolist(), CODE, pd.Series(TASK), pd.Series(TASK, dtype="category")]
-)
-def test_kinds_of_task_labels(task):
-    codes, _ = check_task(task)
-    np.testing.assert_array_equal(codes, CODE)
-    model = PerTask(Ridge()).fit(X, Y, task=task)
-    expected = PerTask(Ridge()).fit(X, Y, task=TASK).score(X, Y, task=TASK)
-    assert model.score(X, Y, task=task) == expected

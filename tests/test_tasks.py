@@ -7,8 +7,12 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
+from sklearn.utils import check_array
 
+from sklmeta.baselines import PerTask
+from sklmeta.model_selection import FewShotScorer
 from sklmeta.tasks import TaskCollection, check_task, split_tasks, stack_tasks
 
 
@@ -161,3 +165,33 @@ def test_stack_refuses_what_does_not_fit():
         stack_tasks([([[1.0]], [1, 2])])
     with pytest.raises(ValueError, match="1 tasks but 2 labels"):
         stack_tasks([([[1.0]], [1])], labels=["a", "b"])
+
+
+RNG = np.random.default_rng(0)
+CODE = np.repeat(np.arange(8), 15)
+TASK = np.array([f"t{code}" for code in CODE])
+X = RNG.normal(size=(120, 2))
+Y = (X * RNG.normal(size=(8, 2))[CODE]).sum(1)
+
+
+def test_missing_labels_reach_no_estimator():
+    task = TASK.astype(object)
+    task[5] = None
+    # check_array lets None inside an object array through.
+    check_array(task, ensure_2d=False, dtype=None)
+    for missing in (task, np.where(CODE == 0, np.nan, CODE), pd.Series(task)):
+        with pytest.raises(ValueError, match=r"task has .* missing label"):
+            PerTask(Ridge()).fit(X, Y, task=missing)
+        with pytest.raises(ValueError, match=r"task has .* missing label"):
+            FewShotScorer()(PerTask(Ridge()).fit(X, Y, task=TASK), X, Y, task=missing)
+
+
+@pytest.mark.parametrize(
+    "task", [TASK.tolist(), CODE, pd.Series(TASK), pd.Series(TASK, dtype="category")]
+)
+def test_estimators_take_every_kind_of_label(task):
+    codes, _ = check_task(task)
+    np.testing.assert_array_equal(codes, CODE)
+    model = PerTask(Ridge()).fit(X, Y, task=task)
+    expected = PerTask(Ridge()).fit(X, Y, task=TASK).score(X, Y, task=TASK)
+    assert model.score(X, Y, task=task) == expected

@@ -62,8 +62,10 @@ def dense_layers(
     -------
     list of Layer, or None if there is anything else, or a parameter is used twice
     """
+    if layers is None:
+        return None
     dense: list[Layer] = []
-    for position, layer in enumerate(layers or ()):
+    for position, layer in enumerate(layers):
         if type(layer) is nn.Identity or (type(layer) is nn.Flatten and not position):
             continue
         if type(layer) is nn.Linear:

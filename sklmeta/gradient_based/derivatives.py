@@ -101,6 +101,11 @@ DERIVATIVES: dict[type[nn.Module], Callable[[Any, Tensor, Tensor], Derivatives]]
 
 
 def has_derivatives(layer: nn.Module) -> bool:
-    """Whether the table has the layer; GELU's approximation is another function."""
+    """Whether the table has the layer.
+
+    GELU's approximation is another function, and SiLU's derivative needs the input,
+    which must not be written over.
+    """
     exact = getattr(layer, "approximate", "none") == "none"
-    return exact and type(layer) in DERIVATIVES
+    in_place = type(layer) is nn.SiLU and layer.inplace
+    return exact and not in_place and type(layer) in DERIVATIVES

@@ -31,16 +31,18 @@ ENGINES = ("auto", "adjoint", "batched", "vmap", "loop")
 HEAD_INITS = ("shared", "prototypes")
 
 CACHED_COPIES_BYTES = 2**22
-"""Copies of the weights of a chunk of tasks on a CPU, at most; they stay in cache."""
+"""Copies of the weights of a chunk of tasks on a CPU, at most: they stay in cache. The
+adjoint needs no such limit, it gains from more tasks at any size."""
 
-DENSE_COPIES_BYTES = 2**25
-"""The same for the adjoint, which gains from more tasks at any size: it keeps a copy
-for every inner step, and three more."""
+GRAPH_BYTES = 2**28
+"""What the derivatives of a chunk keep on a CPU, at most, about."""
+
+LOOP_SHARE = 8
+"""The loop keeps less by this factor: it gains from more tasks in the losses alone."""
 
 GPU_MEMORY_SHARE = 0.5
-GRAPH_COPIES = 8
-"""Tensors that the graph of a second-order step keeps, in sizes of its parameters and
-activations, at most."""
+GRAPH_COPIES = 3
+"""Numbers that an inner step keeps, for each of its parameters and activations."""
 
 
 class AdaptedNetwork(Learner):
@@ -184,21 +186,30 @@ class AdaptedNetwork(Learner):
         return 2 * prototypes, -prototypes.square().sum(-1)
 
     def auto_chunk_size(self, episodes: Episodes) -> int:
-        """See the base class; beside, the copies of the weights stay in cache."""
-        X = episodes.support.X
-        n_classes = episodes.support.n_classes or 1
-        head = (self.spec.n_features_out + 1) * n_classes
-        body = self._n_body
-        if X.device.type == "cpu":
-            if self.dense is None and self.engine.name == "loop":
-                return 1  # a task's graph is freed before the next one's is built
-            kept = CACHED_COPIES_BYTES if self.dense is None else DENSE_COPIES_BYTES
-            copies = kept // ((head + body) * X.element_size())
-            return max(1, min(super().auto_chunk_size(episodes), copies))
-        n_rows = X.shape[1] + episodes.query.X.shape[1]
-        graph = self.inner_steps * (head + body + n_rows * self.activations[1])
+        """See the base class; beside, what all inner steps keep is bounded."""
+        support, query = episodes
+        n_tasks, n_rows = len(support.X), support.X.shape[1] + query.X.shape[1]
+        on_cpu = support.X.device.type == "cpu"
+        loops = self.dense is None and self.engine.name == "loop"
+        head = (self.spec.n_features_out + 1) * (support.n_classes or 1)
+        n_parameters = self._n_body + head
+        a_step = n_parameters + n_rows * self.activations[1]
+        n_bytes = support.X.element_size()
+        limits = [
+            self._graph_budget(support.X)
+            // (GRAPH_COPIES * self.inner_steps * a_step * n_bytes)
+        ]
+        if on_cpu and loops:
+            limits[0] //= LOOP_SHARE
+        elif on_cpu and self.dense is None:
+            limits.append(CACHED_COPIES_BYTES // (n_parameters * n_bytes))
+            limits.append(super().auto_chunk_size(episodes))
+        return max(1, min(n_tasks, *limits))
+
+    def _graph_budget(self, X: Tensor) -> int:
+        if X.device.type != "cuda":
+            return GRAPH_BYTES
         if self._gpu_budget is None:
             free, _ = torch.cuda.mem_get_info(X.device)
             self._gpu_budget = int(GPU_MEMORY_SHARE * free)
-        per_task = GRAPH_COPIES * graph * X.element_size()
-        return max(1, min(len(X), self._gpu_budget // per_task))
+        return self._gpu_budget
