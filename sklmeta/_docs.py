@@ -131,6 +131,11 @@ warm_start : bool, default=False
 tasks_ : ndarray of shape (n_tasks,)
     Labels of the tasks that `fit` saw.
 
+engine_ : str
+    How the tasks of a meta-update went through the network: "once", the rows of all
+    together; with weights of each task's own by "adjoint", "batched" or "vmap"; or
+    one after the other, "loop".
+
 n_features_in_ : int
     Number of features seen during `fit`.
 
@@ -142,6 +147,9 @@ n_iter_ : int
 
 history_ : list of dict
     Losses and seconds of every epoch.
+
+compile_time_ : float
+    Seconds that compilation took, with ``compile=True``.
 
 n_guarded_ : int
     Steps of the last adaptation that were shortened or dropped, because they

@@ -74,7 +74,7 @@ def run_meta_training(
     n_before = estimator.n_iter_ if going_on else 0
     fitted = {
         **_fitted(estimator, data, result.weights, scalings, seed),
-        **estimator._learned_attributes(learner),
+        "engine_": learner.train().engine_name,
         **({"compile_time_": learner.compiler.seconds} if estimator.compile else {}),
         "n_iter_": n_before + result.n_iter,
         "history_": (estimator.history_ if going_on else []) + result.history,

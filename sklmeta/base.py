@@ -67,10 +67,6 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters):
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
         raise NotImplementedError(f"{type(self).__name__} lacks _make_learner.")
 
-    def _learned_attributes(self, learner: Learner) -> dict[str, Any]:
-        """Fitted attributes that only this learner has."""
-        return {}
-
     # Meta-training ------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)

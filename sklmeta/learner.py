@@ -130,6 +130,11 @@ class Learner(nn.Module):
             self._mixes = mixes_rows(encoder, self.spec.input_shape)
         return self._mixes
 
+    @property
+    def engine_name(self) -> str | None:
+        """How the tasks go through the encoder: all rows at once, or in a loop."""
+        return "loop" if self.mixes_rows else "once"
+
     def encode(
         self,
         X: Tensor,  # shape: (n_tasks, n_rows, *input)

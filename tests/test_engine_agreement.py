@@ -8,8 +8,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.base import clone
+from torch import nn
 
 import sklmeta
+from sklmeta.datasets import make_sinusoids
 
 # Adam divides a gradient by its size: what is zero but for rounding, as the bias before
 # a softmax, would take steps of full length in a random direction.
@@ -95,3 +97,25 @@ def test_the_same_fit_twice(engine, regression_tasks):
         np.testing.assert_array_equal(value, two._weights[name])
     bulk = [model.adapt(X, y, task=task).predict(X, task=task) for model in (one, two)]
     np.testing.assert_array_equal(*bulk)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "expected"),
+    [
+        (sklmeta.MAMLRegressor(), "adjoint"),
+        (sklmeta.MAMLRegressor(module=nn.Sequential(nn.LayerNorm(1))), "batched"),
+        (sklmeta.BayesianLinearRegressor(), "once"),
+        (sklmeta.BayesianLinearRegressor(hidden_layer_sizes=()), "once"),
+        (
+            sklmeta.BayesianLinearRegressor(
+                module=nn.Sequential(nn.Linear(1, 4), nn.BatchNorm1d(4))
+            ),
+            "loop",
+        ),
+    ],
+    ids=["maml", "layer_norm", "bayesian_linear", "no_encoder", "batch_norm"],
+)
+def test_the_engine_in_use_is_told(estimator, expected):
+    X, y, task = make_sinusoids(10, n_rows=8, random_state=0)
+    estimator.set_params(max_iter=1, random_state=0).fit(X, y, task=task)
+    assert estimator.engine_ == expected

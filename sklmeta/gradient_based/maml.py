@@ -29,7 +29,6 @@ from sklmeta.gradient_based.inner_loop import (
 from sklmeta.gradient_based.network import ENGINES, HEAD_INITS, AdaptedNetwork
 from sklmeta.learner import (
     Episodes,
-    Learner,
     Rows,
     State,
     TaskSpec,
@@ -194,10 +193,6 @@ class _MAMLParameters(BaseMetaEstimator):
             engine=self.engine,
         )
 
-    def _learned_attributes(self, learner: Learner) -> dict[str, Any]:
-        assert isinstance(learner, MAMLLearner)
-        return {"engine_": learner.engine_name}
-
 
 @document
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -243,9 +238,6 @@ class MAMLClassifier(MetaClassifierMixin, _MAMLParameters):
 
     Attributes
     ----------
-    engine_ : str
-        The engine in use.
-
     %(fitted)s
 
     %(fitted_classes)s
@@ -336,9 +328,6 @@ class MAMLRegressor(MetaRegressorMixin, _MAMLParameters):
 
     Attributes
     ----------
-    engine_ : str
-        The engine in use.
-
     %(fitted)s
 
     See Also
