@@ -137,7 +137,8 @@ class Engine:
         if self.engine != "auto":
             return self.engine
         name, reason = choose_engine(self.module, parameters, X)
-        if reason and "loop" not in self._chosen.values():
+        # Once: adaptation, later, runs in evaluation mode.
+        if reason and self.module.training and "loop" not in self._chosen.values():
             warnings.warn(
                 f"module {type(self.module).__name__} runs task by task, with the same "
                 f"result but more slowly: {reason}.",
@@ -172,7 +173,8 @@ def choose_engine(
     if X.device.type == "cpu" and _fills_a_core(module):
         return "loop", ""
     layers = linear_stack(module)
-    if layers is not None and (X.ndim == 3 or type(layers[0]) is nn.Flatten):
+    flat = X.ndim == 3 or (layers and type(layers[0]) is nn.Flatten)
+    if layers is not None and flat:
         return "batched", ""
     if uses_batch_statistics(module):
         return "loop", "its batch statistics belong to one task each"
@@ -210,7 +212,7 @@ def linear_stack(module: nn.Module) -> list[nn.Module] | None:
             if inner is None:
                 return None
             layers += inner
-        return layers or None
+        return layers
     if type(module) is nn.Flatten:
         return [module] if (module.start_dim, module.end_dim) == (1, -1) else None
     if type(module) is nn.LayerNorm:

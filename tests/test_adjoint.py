@@ -41,7 +41,7 @@ ENCODERS = {
     "one_layer": lambda: nn.Linear(3, 5),
     "mlp": lambda: MLP(3, (7, 6, 5), "tanh"),
 }
-INPUTS = {"flatten": (2, 2)}
+INPUTS = {"flatten": (2, 2), "head_alone": (5,)}
 
 
 def learners_of(name, kind="regression", encoder=None, **params):
@@ -121,6 +121,16 @@ def test_every_network(name, kind, head_init):
     learners = learners_of(name, kind, head_init=head_init)
     shape = INPUTS.get(name, (3,))
     assert_learners_agree(learners, episodes_of(kind, shape=shape))
+
+
+@pytest.mark.parametrize(
+    ("kind", "head_init"), [("regression", "shared"), ("own", "shared")]
+)
+def test_a_head_alone(kind, head_init):
+    learners = learners_of(
+        "head_alone", kind, encoder=lambda: MLP(5, ()), head_init=head_init
+    )
+    assert_learners_agree(learners, episodes_of(kind, shape=(5,)))
 
 
 @pytest.mark.parametrize("first_order", [False, True])
