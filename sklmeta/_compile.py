@@ -96,7 +96,7 @@ class Compiler:
                 warnings.simplefilter("ignore")
                 result = self._functions[name](*args)
         except Exception as error:  # noqa: BLE001 - compilers refuse in many ways
-            self.give_up(f"{type(error).__name__}: {_first_line(error)}")
+            self.give_up(f"{type(error).__name__}: {_first_lines(error)}")
             return function(*args)
         self._keys.add((name, key))
         self.n_graphs += 1
@@ -118,9 +118,10 @@ class Compiler:
         )
 
 
-def _first_line(error: Exception) -> str:
+def _first_lines(error: Exception) -> str:
+    """What went wrong: the part of the compiler, and the reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else "no message"
+    return " ".join(lines[:2]) or "no message"
 
 
 def _round_up(width: int) -> int:
