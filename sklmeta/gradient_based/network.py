@@ -37,9 +37,6 @@ adjoint needs no such limit, it gains from more tasks at any size."""
 GRAPH_BYTES = 2**28
 """What the derivatives of a chunk keep on a CPU, at most, about."""
 
-LOOP_SHARE = 8
-"""The loop keeps less by this factor: it gains from more tasks in the losses alone."""
-
 GPU_MEMORY_SHARE = 0.5
 GRAPH_COPIES = 3
 """Numbers that an inner step keeps, for each of its parameters and activations."""
@@ -199,9 +196,7 @@ class AdaptedNetwork(Learner):
             self._graph_budget(support.X)
             // (GRAPH_COPIES * self.inner_steps * a_step * n_bytes)
         ]
-        if on_cpu and loops:
-            limits[0] //= LOOP_SHARE
-        elif on_cpu and self.dense is None:
+        if on_cpu and not loops and self.dense is None:
             limits.append(CACHED_COPIES_BYTES // (n_parameters * n_bytes))
             limits.append(super().auto_chunk_size(episodes))
         return max(1, min(n_tasks, *limits))
