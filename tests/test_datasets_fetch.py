@@ -5,23 +5,38 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from sklmeta.datasets import (
     DatasetNotFoundError,
     fetch_clinc150,
     fetch_heart_disease,
+    fetch_omniglot,
     fetch_parkinsons,
+    fetch_tox21,
     fetch_wisdm,
 )
+from sklmeta.datasets._download import read_members
+from sklmeta.datasets._tox21 import ASSAYS
 
-FETCHERS = [fetch_parkinsons, fetch_heart_disease, fetch_wisdm, fetch_clinc150]
+FETCHERS = [
+    fetch_parkinsons,
+    fetch_heart_disease,
+    fetch_wisdm,
+    fetch_clinc150,
+    fetch_omniglot,
+    fetch_tox21,
+]
 
 
 def real_data(folder):
@@ -55,6 +70,10 @@ def test_nothing_reachable(fetch, tmp_path, monkeypatch):
     [
         (fetch_parkinsons, {"target": "updrs"}, "target must be one of"),
         (fetch_clinc150, {"subset": "oos"}, "subset must be"),
+        (fetch_omniglot, {"subset": "train"}, "subset must be"),
+        (fetch_omniglot, {"image_size": 106}, "image_size must be"),
+        (fetch_tox21, {"new_assay": "SR-P53"}, "new_assay must be one of.*SR-p53"),
+        (fetch_tox21, {"new_fraction": 1.0}, "new_fraction must lie"),
     ],
 )
 def test_bad_parameters(fetch, kwargs, match):
@@ -158,6 +177,133 @@ def test_clinc150_format(local):
     assert domain.tolist() == ["money"]
 
 
+def png(ink):
+    """A PNG image of black strokes on white, of one bit per pixel as the originals."""
+    file = io.BytesIO()
+    Image.fromarray(~ink).convert("1").save(file, format="png")
+    return file.getvalue()
+
+
+@pytest.fixture
+def drawings(tmp_path, monkeypatch):
+    """A small Omniglot: two alphabets to learn from, one to judge by."""
+    monkeypatch.setenv("SKLMETA_DATA", str(tmp_path))
+    (tmp_path / "omniglot").mkdir()
+    corner = np.zeros((105, 105), bool)
+    corner[:15, :15] = True  # a pixel of 7 x 7
+    names = {
+        "images_background": ["Greek/character01/01_02", "Latin/character01/02_11"],
+        "images_evaluation": ["Tifinagh/character02/03_20"],
+    }
+    for folder, files in names.items():
+        path = tmp_path / "omniglot" / f"{folder}.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in files:
+                archive.writestr(f"{folder}/{file}.png", png(corner))
+
+
+def test_omniglot_format(drawings):
+    bunch = fetch_omniglot(image_size=7)
+    assert bunch.data.shape == (3, 1, 7, 7)
+    assert bunch.data.dtype == np.float32
+    expected = np.zeros((7, 7))
+    expected[0, 0] = 1
+    np.testing.assert_array_equal(bunch.data[0, 0], expected)
+    assert bunch.target[-1] == "Tifinagh/character02"
+    assert bunch.task.tolist() == ["Greek", "Latin", "Tifinagh"]
+    assert bunch.drawer.tolist() == [2, 11, 20]
+
+
+def test_omniglot_rotations_are_classes_of_tasks_of_their_own(drawings):
+    X, y, alphabet = fetch_omniglot(
+        subset="background", image_size=7, rotations=True, return_X_y_task=True
+    )
+    assert len(X) == len(set(y)) == len(set(alphabet)) == 8
+    assert y[2] == "Greek/character01@90"
+    assert alphabet[-1] == "Latin@270"
+    corners = [np.argwhere(image[0] == 1).tolist() for image in X[::2]]
+    assert corners == [[[0, 0]], [[6, 0]], [[6, 6]], [[0, 6]]]
+
+
+def test_omniglot_scales_down_by_averaging(drawings):
+    image = fetch_omniglot(subset="evaluation", image_size=5).data[0, 0]
+    assert image[0, 0] == pytest.approx((15 / 21) ** 2, abs=1 / 255)
+
+
+def test_omniglot_archives_are_cached_whole(tmp_path):
+    path = tmp_path / "images_background.zip.part"
+    path.write_bytes(b"as it is")
+    name = "images_background.zip"
+    assert read_members(path, name, (name,)) == {name: b"as it is"}
+
+
+TOX21 = """{assays},mol_id,smiles
+0,1,{ten},T1,CCO
+0,0,{ten},T2,CCN
+1,,{ten},T3,CCN
+1,,{ten},T4,CCC
+"""
+
+
+def test_tox21_format(local):
+    empty = ",".join([""] * 10)
+    text = TOX21.format(assays=",".join(ASSAYS), ten=empty)
+    local("tox21")
+    folder = Path(os.environ["SKLMETA_DATA"]) / "tox21"
+    (folder / "tox21.csv.gz").write_bytes(gzip.compress(text.encode()))
+    X, y, assay = fetch_tox21(disjoint=False, return_X_y_task=True)
+    rows = sorted(zip(X, y, assay, strict=True))
+    # CCN was found both active and inactive by NR-AR.
+    assert rows == [
+        ("CCC", "active", "NR-AR"),
+        ("CCN", "inactive", "NR-AR-LBD"),
+        ("CCO", "active", "NR-AR-LBD"),
+        ("CCO", "inactive", "NR-AR"),
+    ]
+    X, _, _ = fetch_tox21(return_X_y_task=True)
+    assert sorted(X) == ["CCC", "CCN", "CCO"]
+
+
+@real_data("omniglot")
+def test_real_omniglot():
+    bunch = fetch_omniglot(subset="evaluation")
+    assert bunch.data.shape == (13_180, 1, 28, 28)
+    _, sizes = np.unique(bunch.target, return_counts=True)
+    assert len(sizes) == 659
+    assert set(sizes.tolist()) == {20}
+    assert len(np.unique(bunch.task)) == 20
+    drawers, counts = np.unique(bunch.drawer, return_counts=True)
+    assert drawers.tolist() == list(range(1, 21))
+    assert set(counts.tolist()) == {659}
+    assert 0.02 < bunch.data.mean() < 0.2
+
+
+@real_data("tox21")
+def test_real_tox21():
+    every = fetch_tox21(disjoint=False, as_frame=True).frame
+    assert not every.duplicated(["smiles", "assay"]).any()
+    active = every.groupby("assay").activity.agg(lambda part: (part == "active").mean())
+    assert active.min() > 0.02
+    assert active.max() < 0.17
+    apart = fetch_tox21(as_frame=True).frame
+    assert not apart.smiles.duplicated().any()
+    assert set(apart.smiles) == set(every.smiles)
+    sizes = apart.groupby("assay").size()
+    assert len(sizes) == 12
+    assert sizes.min() > 400
+    again = fetch_tox21(as_frame=True, random_state=1).frame
+    assert not apart.equals(again)
+
+
+@real_data("tox21")
+def test_real_tox21_new_assay():
+    frame = fetch_tox21(new_assay="SR-p53", as_frame=True).frame
+    is_new = frame.assay == "SR-p53"
+    assert not set(frame.smiles[is_new]) & set(frame.smiles[~is_new])
+    assert 0.36 < frame.smiles[is_new].nunique() / 6900 < 0.44
+    assert frame.assay.nunique() == 12
+
+
 @real_data("parkinsons")
 def test_real_parkinsons():
     bunch = fetch_parkinsons()
@@ -223,6 +369,7 @@ def test_real_clinc150():
         pytest.param(fetch_heart_disease, marks=real_data("heart_disease")),
         pytest.param(fetch_wisdm, marks=real_data("wisdm")),
         pytest.param(fetch_clinc150, marks=real_data("clinc150")),
+        pytest.param(fetch_tox21, marks=real_data("tox21")),
     ],
 )
 def test_real_forms_agree(fetch):

@@ -16,6 +16,7 @@ from sklmeta.datasets._classification import (
 )
 from sklmeta.datasets._clinc150 import fetch_clinc150
 from sklmeta.datasets._heart_disease import fetch_heart_disease
+from sklmeta.datasets._omniglot import fetch_omniglot
 from sklmeta.datasets._parkinsons import fetch_parkinsons
 from sklmeta.datasets._regression import (
     make_linear_tasks,
@@ -23,6 +24,7 @@ from sklmeta.datasets._regression import (
     make_sinusoids,
     pharmacokinetic_curve,
 )
+from sklmeta.datasets._tox21 import fetch_tox21
 from sklmeta.datasets._wisdm import fetch_wisdm
 
 __all__ = [
@@ -30,7 +32,9 @@ __all__ = [
     "DatasetNotFoundError",
     "fetch_clinc150",
     "fetch_heart_disease",
+    "fetch_omniglot",
     "fetch_parkinsons",
+    "fetch_tox21",
     "fetch_wisdm",
     "get_data_home",
     "make_classification_tasks",

@@ -108,7 +108,10 @@ def read_members(path: Path, name: str, files: tuple[str, ...]) -> dict[str, byt
     """Return the contents of data files, out of an archive if `name` is one's.
 
     Members are found by their last component and never written under their own paths.
+    An archive that is itself the data file is left as it is.
     """
+    if files == (name,):
+        return {name: path.read_bytes()}
     try:
         if name.endswith(".zip"):
             with zipfile.ZipFile(path) as archive:
