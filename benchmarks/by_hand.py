@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sklmeta.model_based.attention import AttentionLayer
+
 META_BATCH, N_UPDATES = 16, 1500
 MAX_SHOTS = 20
 
@@ -69,25 +71,10 @@ class BayesianLinear(nn.Module):
         return 0.5 * (log_variance + square * torch.exp(-log_variance)).mean()
 
 
-class Attention(nn.Module):
+class Attention(AttentionLayer):
     """Attention of all rows to the support and a learned row, then two layers."""
 
-    def __init__(self, d_model: int, n_heads: int):
-        super().__init__()
-        self.n_heads = n_heads
-        self.norm = nn.LayerNorm(d_model)
-        self.query = nn.Linear(d_model, d_model)
-        self.key_value = nn.Linear(d_model, 2 * d_model)
-        self.learned_key_value = nn.Parameter(torch.randn(2 * d_model))
-        self.out = nn.Linear(d_model, d_model)
-        self.feed_forward = nn.Sequential(
-            nn.LayerNorm(d_model),
-            nn.Linear(d_model, 2 * d_model),
-            nn.ReLU(),
-            nn.Linear(2 * d_model, d_model),
-        )
-
-    def forward(self, rows: Tensor, n_support: int) -> Tensor:
+    def forward(self, rows: Tensor, n_support: int) -> Tensor:  # type: ignore[override]
         normed = self.norm(rows)
         both = torch.cat(
             [self.learned_key_value[None], self.key_value(normed[:n_support])]

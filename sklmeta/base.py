@@ -65,6 +65,8 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters):
     _adaptation: dict[str, Any]
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
+        # A plain method, without ABCMeta, as in scikit-learn's own mixins: a subclass
+        # that lacks it hears so at its first `fit`.
         raise NotImplementedError(f"{type(self).__name__} lacks _make_learner.")
 
     # Meta-training ------------------------------------------------------------

@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from six_tasks import CODE, LABELS, NAMES, OWN, SIZES, TASK, X, Y
 from sklearn.base import clone
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
@@ -30,16 +31,6 @@ from sklmeta.model_selection import (
 )
 from sklmeta.model_selection._few_shot import few_shot_predictions, few_shot_score
 from sklmeta.tasks import TaskCollection
-
-RNG = np.random.default_rng(0)
-SIZES = [12, 20, 9, 15, 30, 11]
-NAMES = np.array(["oslo", "bergen", "rome", "bari", "kyoto", "nara"])
-TASK = RNG.permutation(np.repeat(NAMES, SIZES))
-CODE = np.searchsorted(np.sort(NAMES), TASK)
-X = RNG.normal(size=(len(TASK), 2))
-Y = (X * RNG.normal(size=(6, 2))[CODE]).sum(1) + RNG.normal(size=6)[CODE]
-LABELS = np.where((X * RNG.normal(size=(6, 2))[CODE]).sum(1) > 0, "well", "ill")
-OWN = np.char.add(TASK, np.array(["-a", "-b", "-c"])[np.digitize(X[:, 0], [-0.4, 0.4])])
 
 
 def per_task():

@@ -8,20 +8,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from six_tasks import CODE, TASK, X, Y
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, KFold
 
 from sklmeta.model_selection import LeaveOneTaskOut, TaskKFold, TaskShuffleSplit
 from sklmeta.tasks import TaskCollection
-
-RNG = np.random.default_rng(0)
-SIZES = [12, 20, 9, 15, 30, 11]
-NAMES = np.array(["oslo", "bergen", "rome", "bari", "kyoto", "nara"])
-TASK = RNG.permutation(np.repeat(NAMES, SIZES))
-CODE = np.searchsorted(np.sort(NAMES), TASK)
-X = RNG.normal(size=(len(TASK), 2))
-Y = RNG.normal(size=len(TASK))
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,13 @@ def whole_net(workload: Workload) -> nn.Module:
     )
 
 
+def library_updates(workload: Workload, backward: Callable) -> Updates | None:
+    """Second-order updates of the whole net, by another library's `backward`."""
+    if workload.first_order:
+        return None
+    return task_by_task(workload, whole_net, partial(backward, workload))
+
+
 def start(net: nn.Module, workload: Workload, n_way: int) -> Parameters:
     parameters = dict(net.named_parameters())
     if workload.kind == "own":

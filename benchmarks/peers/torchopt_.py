@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from importlib.util import find_spec
 
 from torch import nn
@@ -18,14 +17,11 @@ def importable() -> bool:
     return find_spec("torchopt") is not None
 
 
-def make_net(workload: Workload) -> nn.Module:
-    return loop.whole_net(workload)
+make_net = loop.whole_net
 
 
 def updates(workload: Workload) -> Updates | None:
-    if workload.first_order:
-        return None
-    return loop.task_by_task(workload, make_net, partial(backward, workload))
+    return loop.library_updates(workload, backward)
 
 
 def backward(workload: Workload, net: nn.Module, support: tuple, query: tuple) -> None:

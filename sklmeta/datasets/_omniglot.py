@@ -200,5 +200,5 @@ def read_omniglot(
             characters.append(f"{alphabet}/{character}")
             alphabets.append(alphabet)
             drawers.append(int(file.stem.rpartition("_")[2]))
-    ink = 1 - np.stack(images).astype(np.float32) / 255
+    ink = (255 - np.stack(images)).astype(np.float32) / np.float32(255)
     return ink, np.array(characters), np.array(alphabets), np.array(drawers)
