@@ -61,8 +61,8 @@ max_iter : int, default={max_iter}
 lr : float, default={lr}
     Step size of the meta-updates.
 
-lr_schedule : {{"constant", "cosine"}}, default={lr_schedule}
-    Whether `lr` stays, or falls to zero along a cosine over `max_iter`.
+lr_schedule : {{"constant", "cosine", "linear"}}, default={lr_schedule}
+    Whether `lr` stays, or falls to zero over `max_iter`: along a cosine, or a line.
 
 optimizer : str or torch optimizer class, default={optimizer}
     Name of a class in ``torch.optim``, or the class.
@@ -127,6 +127,93 @@ verbose : int, default=0
 warm_start : bool, default=False
     Whether `fit` goes on from the weights of the last call.
 """,
+    "inner_steps": """
+inner_steps : int, default={inner_steps}
+    Gradient steps on the support in meta-training.
+
+adapt_steps : int, default=None
+    Gradient steps in `adapt`; None is `inner_steps`. Steps beyond `inner_steps`
+    are of `inner_lr`, with backtracking.
+
+first_order : bool, default={first_order}
+    Take the inner gradients as constants (FOMAML): cheaper, a little less
+    accurate.
+""",
+    "stabilisers": """
+multi_step_loss : float, default={multi_step_loss}
+    Share of the meta-updates, from the first, in which the query loss after every
+    inner step counts: with equal weights at first, which move linearly to the last
+    step's. The paper's is about 0.1. Validation always takes the last step's loss.
+
+learn_inner_lr : bool, default={learn_inner_lr}
+    Whether each parameter tensor learns a step size for each inner step; they start
+    from `inner_lr`, and may become negative.
+
+derivative_order_annealing : float, default={derivative_order_annealing}
+    Share of the meta-updates, from the first, that take the inner gradients as
+    constants, as `first_order` does for all. The paper's is about 0.3.
+""",
+    "head_init": """
+head_init : {{"shared", "prototypes"}}, default={head_init}
+    Start of the head where classes are a task's own: one learned vector for all
+    classes, or the linear form of squared distances to the class means.
+""",
+    "engine": """
+engine : {{"auto", "adjoint", "batched", "vmap", "loop"}}, default={engine}
+    How the encoder runs with the weights of many tasks; "auto" chooses, and
+    `engine_` tells.
+""",
+    "tuning": """
+tune : {{"head", "all"}}, default={tune}
+    What `adapt` moves: the head, or the encoder as well.
+
+inner_lr : float, default={inner_lr}
+    Step size of tuning. A step that would raise a task's loss is halved, up to ten
+    times, and then left out.
+
+adapt_steps : int, default={adapt_steps}
+    Gradient steps of tuning; 0 keeps the pooled network.
+
+alpha : float, default={alpha}
+    Pull of tuning towards where it starts: ``alpha / 2`` times the squared distance
+    is added to the sum of the losses of the support rows, as in `Ridge`. So few
+    rows move the network a little and many as far as they ask.
+
+batch_size : int, default={batch_size}
+    Rows of a minibatch, of all tasks together; one minibatch is one update.
+
+n_shots, n_query, support, meta_batch_size : as in other estimators
+    The episodes of held-out tasks by which `early_stopping` judges; by default
+    {n_shots}, {n_query}, {support} and {meta_batch_size}. Training here has none.
+""",
+    "minibatches": """
+inner_lr : float, default={inner_lr}
+    Step size of the inner optimizer, in meta-training and in `adapt`.
+
+inner_steps : int, default={inner_steps}
+    Minibatches of its support that a task is trained on in a meta-update.
+
+inner_batch_size : int, default={inner_batch_size}
+    Rows of a minibatch. A task with no more rows takes all of them at every step;
+    any other goes through its rows in random order, again and again.
+
+inner_optimizer : {{"adam", "sgd"}}, default={inner_optimizer}
+    Adam without momentum, whose second moments are learned across the tasks of
+    meta-training and go with the start; or plain gradient steps.
+
+adapt_steps : int, default={adapt_steps}
+    Minibatches in `adapt`; None is `inner_steps`. More than in meta-training, as
+    in the paper.
+""",
+    "reptile_notes": """
+With ``meta_batch_size=1`` this is the serial algorithm, which moves after every
+task. In a batch the tasks share one state of Adam, into which the mean of their
+squared gradients goes; a step of n tasks counts as n steps. `adapt` gives each
+task a copy of the state, and leaves the learned one as it is.
+
+The order of minibatches in `adapt` depends on the number of rows alone, so that
+it is the same at every call, whatever other tasks are adapted to with it.
+""",
     "fitted": """
 tasks_ : ndarray of shape (n_tasks,)
     Labels of the tasks that `fit` saw.
@@ -163,6 +250,8 @@ shared_classes_ : bool
     Whether the tasks share their classes.
 """,
 }
+
+_TEXTS["updates"] = _TEXTS["outer"].partition("\n\n")[2]  # without meta_batch_size
 
 
 def document(cls: T) -> T:

@@ -27,8 +27,9 @@ DrawEpisodes = Callable[[], Episodes]
 class Batch:
     """Carries episodes through skorch, which wants to know their number."""
 
-    def __init__(self, episodes: Episodes):
+    def __init__(self, episodes: Episodes, progress: float = 0.0):
         self.episodes = episodes
+        self.progress = progress  # share of the meta-updates that came before
         self.n_tasks = episodes.query.X.shape[0]
 
     def __len__(self) -> int:
@@ -40,15 +41,16 @@ class EpisodeStream(IterableDataset):
 
     def __init__(self, draw: DrawEpisodes, n_updates: int):
         self.draw = draw
-        self.remaining = n_updates
+        self.n_updates = self.remaining = n_updates
 
     def __len__(self) -> int:
         return min(self.remaining, UPDATES_PER_EPOCH)
 
     def __iter__(self) -> Iterator[tuple[Batch, Tensor]]:
         for _ in range(len(self)):
+            progress = (self.n_updates - self.remaining) / self.n_updates
             self.remaining -= 1
-            yield Batch(self.draw()), torch.empty(0)
+            yield Batch(self.draw(), progress), torch.empty(0)
 
 
 class FixedEpisodes(IterableDataset):
@@ -119,6 +121,7 @@ class MetaNet(skorch.NeuralNet):
         """
         if not self.module_.training:  # a callback may have evaluated something
             self._set_training(True)
+        self.module_.begin_update(batch[0].progress)
         n_tasks = batch[0].n_tasks
         losses, means = [], []
         whole = Batch(self.module_.for_training(batch[0].episodes))

@@ -54,6 +54,7 @@ def run_meta_training(
     )
     if going_on:
         learner = estimator._load_learner().float().train()
+    draw = learner.training_batches(source)
     learner.to(device)
     if estimator.compile:
         learner.compiler = Compiler(device)
@@ -66,7 +67,7 @@ def run_meta_training(
     ):
         result = meta_train(
             learner,
-            source.draw,
+            draw,
             _training_options(estimator, device),
             valid_episodes=source.valid,
             on_epoch=watch,

@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 from torch import nn
 
 from sklmeta._compat import Interval, StrOptions
+from sklmeta._training_callbacks import SCHEDULES
 from sklmeta.encoders import ACTIVATIONS
 
 _NESTED = ("module", "optimizer")
@@ -32,7 +33,7 @@ COMMON_CONSTRAINTS: dict[str, Any] = {
     "meta_batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
     "max_iter": [Interval(numbers.Integral, 0, None, closed="left")],
     "lr": [Interval(numbers.Real, 0, None, closed="neither")],
-    "lr_schedule": [StrOptions({"constant", "cosine"})],
+    "lr_schedule": [StrOptions({"constant", *SCHEDULES})],
     "optimizer": [str, type],
     "optimizer_params": [dict, None],
     "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],

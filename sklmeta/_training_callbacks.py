@@ -18,23 +18,34 @@ OnEpoch = Callable[[dict[str, Tensor], list[dict[str, Any]]], bool]
 BATCH_EVENTS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
 
 
-class CosineSchedule(Callback):
-    """Lets the step size fall to zero along a cosine.
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
+    "linear": lambda done: 1 - done,
+}
+"""What is left of the step size when a share of the meta-updates is done."""
 
-    The same numbers as ``torch.optim.lr_scheduler.CosineAnnealingLR``, at a hundredth
-    of its cost. Each is made from the one before, so that a callback's own factor on
-    the step size lasts.
+
+class FallingSchedule(Callback):
+    """Lets the step size fall to zero.
+
+    The same numbers as ``torch.optim.lr_scheduler.CosineAnnealingLR`` and ``LinearLR``,
+    at a hundredth of their cost. Each is made from the one before, so that a callback's
+    own factor on the step size lasts.
 
     Parameters
     ----------
+    name : str
+        One of `SCHEDULES`.
+
     n_updates : int
         Meta-updates until zero.
     """
 
-    def __init__(self, n_updates: int):
+    def __init__(self, name: str, n_updates: int):
+        self.name = name
         self.n_updates = n_updates
 
-    def initialize(self) -> CosineSchedule:
+    def initialize(self) -> FallingSchedule:
         self.n_done_ = 0
         return self
 
@@ -43,9 +54,9 @@ class CosineSchedule(Callback):
             return
         groups = net.optimizer_.param_groups
         net.rows_[-1]["event_lr"] = groups[0]["lr"]
-        before = 1 + math.cos(math.pi * self.n_done_ / self.n_updates)
+        before = SCHEDULES[self.name](self.n_done_ / self.n_updates)
         self.n_done_ += 1
-        after = 1 + math.cos(math.pi * self.n_done_ / self.n_updates)
+        after = SCHEDULES[self.name](self.n_done_ / self.n_updates)
         for group in groups:
             group["lr"] *= after / before
 

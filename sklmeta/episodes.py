@@ -156,6 +156,13 @@ class EpisodeSampler:
             usable &= (self._n_cells >= 2) & repeated
         return usable
 
+    @property
+    def usable_rows(self) -> tuple[IntArray, IntArray]:
+        """Rows of the usable tasks, and the task of each."""
+        tasks = np.repeat(np.arange(self.n_tasks), self._sizes)
+        usable = np.isin(tasks, self.usable)
+        return self._order[usable], tasks[usable]
+
     def sample(
         self, n_tasks: int, rng: np.random.Generator, n_batches: int = 1
     ) -> EpisodeRows:

@@ -11,14 +11,17 @@ Ragged tasks arrive padded; ``Rows.mask`` is the only trace of it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta.encoders import activation_sizes, encode, mixes_rows, uses_batch_statistics
+
+if TYPE_CHECKING:
+    from sklmeta._episode_source import EpisodeSource
 
 State = dict[str, Tensor]
 """What adaptation leaves behind: tensors with the tasks as their first dimension."""
@@ -109,6 +112,7 @@ class Learner(nn.Module):
 
     has_predictive_variance = False
     compiler: Any = None
+    phase: tuple[bool, ...] = ()  # of the training, where `meta_loss` depends on it
     encoder: nn.Module | None  # set by those that have one
 
     def __init__(self, spec: TaskSpec):
@@ -166,6 +170,17 @@ class Learner(nn.Module):
         state = self.adapt(episodes.support)
         return row_loss(self.predict(state, episodes.query.X), episodes.query)
 
+    def training_batches(self, source: EpisodeSource) -> Callable[[], Episodes]:
+        """Return what draws a meta-batch; not all learners train on episodes."""
+        return source.draw
+
+    def begin_update(self, progress: float) -> None:
+        """Get ready for a meta-update; called before each of them.
+
+        `progress` is the share of the meta-updates of this `fit` that are done. In
+        evaluation mode the loss must not depend on it, as epochs are compared by it.
+        """
+
     def for_training(self, episodes: Episodes) -> Episodes:
         """Change a whole meta-batch, before it is cut into chunks."""
         return episodes
@@ -180,7 +195,8 @@ class Learner(nn.Module):
             losses = self(episodes)
         else:
             episodes = compiler.pad(episodes)
-            key = (*episodes[0].X.shape, episodes[1].X.shape[1], episodes[0].n_classes)
+            support, query = episodes
+            key = (*support.X.shape, query.X.shape[1], support.n_classes, *self.phase)
             losses = compiler("meta_loss", self.meta_loss, key, episodes)
         (losses.sum() * scale).backward()
         return losses.detach()

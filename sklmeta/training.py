@@ -28,7 +28,7 @@ from sklmeta._meta_net import (
     iterate,
 )
 from sklmeta._training_callbacks import (
-    CosineSchedule,
+    FallingSchedule,
     OnEpoch,
     Recorder,
     copy_weights,
@@ -148,8 +148,9 @@ def _make_net(
 ) -> MetaNet:
     n_epochs = math.ceil(options.max_iter / UPDATES_PER_EPOCH)
     callbacks: list[Any] = []
-    if options.lr_schedule == "cosine":
-        callbacks.append(("cosine", CosineSchedule(options.max_iter)))
+    if options.lr_schedule != "constant":
+        schedule = FallingSchedule(options.lr_schedule, options.max_iter)
+        callbacks.append((options.lr_schedule, schedule))
     # Copies: a callback keeps what it saw, and the estimator's are its parameters.
     callbacks += copy.deepcopy(list(options.callbacks))
     callbacks.append(("recorder", recorder))

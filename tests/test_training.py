@@ -176,7 +176,8 @@ def test_interrupt_within_an_epoch_leaves_the_last_whole_one():
     assert (result.n_iter, result.interrupted) == (100, True)
 
 
-def test_cosine_schedule_is_the_one_of_torch():
+@pytest.mark.parametrize("name", ["cosine", "linear"])
+def test_schedule_is_the_one_of_torch(name):
     n_updates = 157
     rates = []
 
@@ -184,15 +185,18 @@ def test_cosine_schedule_is_the_one_of_torch():
         def on_batch_begin(self, net, training=False, **kwargs):
             rates.append(net.optimizer_.param_groups[0]["lr"])
 
-    train(Bowl(), max_iter=n_updates, lr_schedule="cosine", callbacks=[Watch()])
+    train(Bowl(), max_iter=n_updates, lr_schedule=name, callbacks=[Watch()])
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_updates)
+    if name == "cosine":
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_updates)
+    else:
+        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, n_updates)
     expected = []
     for _ in range(n_updates):
         expected.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
-    assert rates == expected
+    assert rates == pytest.approx(expected, rel=1e-12)
 
 
 # Chunks -----------------------------------------------------------------------

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import copy
-import itertools
 from typing import Any
 
 import numpy as np
@@ -15,11 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import (
-    _safe_indexing,
     check_array,
     check_consistent_length,
     column_or_1d,
-    get_tags,
 )
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
@@ -33,16 +29,12 @@ from sklmeta.tasks import check_task, group_rows
 
 Codes = NDArray[np.intp]
 Predictors = dict[str, Any]
-"""How to predict for some tasks: ``models`` (one per task, or one for all), and per
-task ``x_mean``, ``y_shift`` or ``odds``, or None."""
-
-_OWN_CLASSES = (
-    "for classes of a task's own use PerTask(estimator, shared_classes=False)."
-)
+"""How to predict for some tasks."""
 
 
 def _predicts_probabilities(self: Any) -> bool:
-    getattr(self.estimator, "predict_proba")  # noqa: B009  its AttributeError says why
+    if hasattr(self, "estimator"):
+        getattr(self.estimator, "predict_proba")  # noqa: B009  its error says why
     return True
 
 
@@ -50,7 +42,10 @@ class BaselineEstimator(BaseEstimator):
     """The public methods of the baselines.
 
     A subclass implements `_learn`, which returns what predicts for a task of which
-    nothing is known, and `_specialise`, which returns what predicts for new tasks.
+    nothing is known, or None; `_specialise`, which returns what predicts for new tasks;
+    and `_predict` and `_probabilities`, which predict with either. They raise
+    `NotImplementedError` rather than being abstract: a regressor has no probabilities,
+    and scikit-learn's own bases have no abstract methods in the way of a mixin either.
     """
 
     __metadata_request__fit = {"task": True}
@@ -59,9 +54,8 @@ class BaselineEstimator(BaseEstimator):
     __metadata_request__predict_proba = {"task": True}
     __metadata_request__predict_log_proba = {"task": True}
 
-    estimator: Any
-    center: bool = False
     shared_classes: bool = True
+    _own_classes_remedy = "set shared_classes=False."
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(
@@ -80,7 +74,7 @@ class BaselineEstimator(BaseEstimator):
 
         task : array-like of shape (n_samples,), default=None
             Task of every row. None, or a single label, is one table, and the model is
-            then `estimator` fitted to it.
+            then that of this table.
 
         Returns
         -------
@@ -136,7 +130,8 @@ class BaselineEstimator(BaseEstimator):
             raise ValueError(
                 "y has labels that fit has not seen: "
                 f"{np.setdiff1d(y, self.classes_)[:5].tolist()}. The classes are "
-                f"shared by all tasks; {_OWN_CLASSES}"
+                "shared by all tasks; for classes of a task's own "
+                f"{self._own_classes_remedy}"
             )
         self._adapted = self._specialise(X, y, codes, len(labels))
         if shared is False:
@@ -157,11 +152,7 @@ class BaselineEstimator(BaseEstimator):
         -------
         ndarray of shape (n_samples,)
         """
-        X, codes, models = self._select(X, task)
-        if models["odds"] is not None:
-            return self.classes_[self._probabilities(X, codes, models).argmax(axis=1)]
-        y = _by_task(models["models"], "predict", X, codes)
-        return y if models["y_shift"] is None else y + models["y_shift"][codes]
+        return self._predict(*self._select(X, task))
 
     @available_if(_predicts_probabilities)
     def predict_proba(self, X: Any, task: ArrayLike | None = None) -> NDArray[Any]:
@@ -240,12 +231,18 @@ class BaselineEstimator(BaseEstimator):
         return float(metric(y, self.predict(X), sample_weight=sample_weight))
 
     def _learn(self, X: Any, y: NDArray[Any], codes: Codes) -> Predictors | None:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} lacks _learn.")
 
     def _specialise(
         self, X: Any, y: NDArray[Any], codes: Codes, n_tasks: int
     ) -> Predictors:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} lacks _specialise.")
+
+    def _predict(self, X: Any, codes: Codes, models: Predictors) -> NDArray[Any]:
+        raise NotImplementedError(f"{type(self).__name__} lacks _predict.")
+
+    def _probabilities(self, X: Any, codes: Codes, models: Predictors) -> NDArray[Any]:
+        raise NotImplementedError(f"{type(self).__name__} lacks _probabilities.")
 
     def _reset_adaptation(self) -> None:
         """Return to the state that `fit` left."""
@@ -259,7 +256,8 @@ class BaselineEstimator(BaseEstimator):
         pairs = np.unique(codes * n_classes + np.searchsorted(self.classes_, y))
         if self.shared_classes_ and n_tasks > 1 and len(pairs) == n_classes > 1:
             raise ValueError(
-                f"No class is in two tasks, so classes are not shared; {_OWN_CLASSES}"
+                "No class is in two tasks, so classes are not shared; for classes of "
+                f"a task's own {self._own_classes_remedy}"
             )
 
     def _encode(self, task: Any, y: NDArray[Any]) -> tuple[Codes, NDArray[Any]]:
@@ -268,7 +266,6 @@ class BaselineEstimator(BaseEstimator):
         return check_task(task, len(y))
 
     def _check_X_y(self, X: Any, y: Any, reset: bool) -> tuple[Any, NDArray[Any]]:
-        """Validate; X is left to the estimator inside unless its mean is needed."""
         X, y = validate_data(self, X, y, reset=reset, **self._options(X))
         y = column_or_1d(y, warn=True)
         if is_classifier(self) and reset:
@@ -279,14 +276,11 @@ class BaselineEstimator(BaseEstimator):
         return X, y
 
     def _options(self, X: Any) -> dict[str, Any]:
-        if self.center:
-            return {"dtype": (np.float64, np.float32)}
-        if hasattr(X, "columns"):
-            return {"skip_check_array": True}
-        return {"dtype": None, "accept_sparse": "csr", "ensure_all_finite": False}
+        """What `validate_data` is to ask of X."""
+        return {"dtype": (np.float64, np.float32)}
 
     def _select(self, X: Any, task: Any) -> tuple[Any, Codes, Predictors]:
-        """Find each row's model; centre the rows."""
+        """Validate the rows and find each one's model."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, **self._options(X))
         models = self._as_fitted if self._adapted is None else self._adapted
@@ -295,10 +289,7 @@ class BaselineEstimator(BaseEstimator):
                 f"This {type(self).__name__} has not been adapted to a task, and its "
                 "classes are a task's own: call adapt(X_support, y_support) first."
             )
-        codes = self._task_codes(task, X.shape[0])
-        if models["x_mean"] is not None:
-            X = X - models["x_mean"][codes].astype(X.dtype)
-        return X, codes, models
+        return X, self._task_codes(task, X.shape[0]), models
 
     def _task_codes(self, task: Any, n_rows: int) -> Codes:
         if task is None:
@@ -324,33 +315,10 @@ class BaselineEstimator(BaseEstimator):
             )
         return known[codes]
 
-    def _probabilities(self, X: Any, codes: Codes, models: Predictors) -> NDArray[Any]:
-        values = _by_task(models["models"], "predict_proba", X, codes, self.classes_)
-        if models["odds"] is None:
-            return values
-        values = values * models["odds"][codes]
-        return values / values.sum(axis=1, keepdims=True)
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        inner = get_tags(self.estimator)
-        tags.estimator_type = inner.estimator_type
-        tags.classifier_tags = copy.deepcopy(inner.classifier_tags)
-        tags.regressor_tags = copy.deepcopy(inner.regressor_tags)
         tags.target_tags.required = True
-        if not self.center:
-            tags.input_tags = copy.deepcopy(inner.input_tags)
         return tags
-
-
-def predictors(
-    models: list[Any],
-    *,
-    x_mean: NDArray[Any] | None = None,
-    y_shift: NDArray[Any] | None = None,
-    odds: NDArray[Any] | None = None,
-) -> Predictors:
-    return {"models": models, "x_mean": x_mean, "y_shift": y_shift, "odds": odds}
 
 
 def group_means(
@@ -360,36 +328,3 @@ def group_means(
     totals = np.add.reduceat(values[order].astype(np.float64), offsets[:-1], axis=0)
     sizes = np.diff(offsets)
     return totals / sizes.reshape(-1, *[1] * (totals.ndim - 1))
-
-
-def _by_task(
-    models: list[Any],
-    method: str,
-    X: Any,
-    codes: Codes,
-    classes: NDArray[Any] | None = None,
-) -> NDArray[Any]:
-    """Answer every row with its task's model; a single model answers all at once."""
-    if len(models) == 1:
-        return _respond(models[0], method, X, classes)
-    order, offsets = group_rows(codes, len(models))
-    answers = [
-        _respond(models[i], method, _safe_indexing(X, order[start:stop]), classes)
-        for i, (start, stop) in enumerate(itertools.pairwise(offsets))
-        if stop > start
-    ]
-    ranked = np.concatenate(answers)
-    values = np.empty_like(ranked)
-    values[order] = ranked
-    return values
-
-
-def _respond(
-    model: Any, method: str, X: Any, classes: NDArray[Any] | None
-) -> NDArray[Any]:
-    values = getattr(model, method)(X)
-    if classes is None or np.array_equal(model.classes_, classes):
-        return values
-    columns = np.zeros((len(values), len(classes)), dtype=values.dtype)
-    columns[:, np.searchsorted(classes, model.classes_)] = values
-    return columns

@@ -1,0 +1,399 @@
+"""A network trained on all tasks as one, then tuned on a new task's support.
+
+The baselines of Chen et al. (2019): no episodes, no inner loop, and often no worse.
+"""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sklmeta._compat import Interval, StrOptions
+from sklmeta._docs import document
+from sklmeta._episode_source import EpisodeSource
+from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
+from sklmeta._row_batches import pool_rows, stream_rows
+from sklmeta.base import BaseMetaEstimator
+from sklmeta.engine import Engine, Parameters, stack_parameters
+from sklmeta.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.gradient_based.inner_loop import gradient_step, guarded_inner_loop
+from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec, row_loss
+
+HEADS = ("linear", "cosine")
+TUNED = ("head", "all")
+FIRST_SCALE = 10.0
+
+
+class FineTuneLearner(Learner):
+    """An encoder and a head, trained on rows and tuned by gradient steps.
+
+    In training mode the loss is that of the pooled network on the query rows, and the
+    support is not looked at. In evaluation mode it is the query loss after tuning on
+    the support, by which early stopping judges.
+
+    With regression and shared classes tuning starts from the pooled head. Where classes
+    are a task's own, the pooled head tells all training tasks' classes apart, and a new
+    task gets a new one: zeros if linear, the class means if cosine.
+
+    Parameters
+    ----------
+    spec : TaskSpec
+        What the tasks look like.
+
+    encoder : nn.Module
+        Maps rows (n, *input_shape) to (n, n_features_out). Parameters that do not
+        require gradients are neither trained nor tuned.
+
+    head, tune, inner_lr, adapt_steps, alpha, batch_size
+        As in `FineTuneClassifier`.
+    """
+
+    encoder: nn.Module
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        encoder: nn.Module,
+        *,
+        head: str = "linear",
+        tune: str = "head",
+        inner_lr: float = 0.1,
+        adapt_steps: int = 100,
+        alpha: float = 1.0,
+        batch_size: int = 128,
+    ):
+        super().__init__(spec)
+        if head not in HEADS:
+            raise ValueError(f"head must be in {HEADS}, got {head!r}.")
+        if tune not in TUNED:
+            raise ValueError(f"tune must be in {TUNED}, got {tune!r}.")
+        if head == "cosine" and spec.kind == "regression":
+            raise ValueError("head='cosine' is for classes.")
+        self.encoder = encoder
+        self.cosine, self.tunes_all = head == "cosine", tune == "all"
+        self.adapt_steps, self.alpha = adapt_steps, alpha
+        self.batch_size = batch_size
+        self.update = partial(gradient_step, lr=inner_lr)
+        self.engine = Engine(encoder)
+        if self.cosine:
+            self.log_scale = nn.Parameter(torch.tensor(FIRST_SCALE).log())
+        self._new_head({"regression": 1, "shared": spec.n_classes}.get(spec.kind, 0))
+
+    def _new_head(
+        self, n_outputs: int, generator: torch.Generator | None = None
+    ) -> None:
+        width = self.spec.n_features_out
+        weight = torch.empty(n_outputs, width).uniform_(-1, 1, generator=generator)
+        self.weight = nn.Parameter(weight / math.sqrt(width))
+        if not self.cosine:
+            self.bias = nn.Parameter(torch.zeros(n_outputs))
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any
+    ) -> None:
+        # How many classes all training tasks have together, only the weights tell.
+        if self.spec.kind == "own" and f"{prefix}weight" in state_dict:
+            like = self.weight
+            self._new_head(len(state_dict[f"{prefix}weight"]))
+            self.to(like.device, like.dtype)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    # Training -----------------------------------------------------------------
+
+    def training_batches(self, source: EpisodeSource) -> Callable[[], Episodes]:
+        """Draw rows of all tasks; the head has an output for every class of theirs."""
+        pooled = pool_rows(source)
+        if self.spec.kind == "own" and len(self.weight) != pooled.n_classes:
+            seed = int(source.rng.integers(2**31))
+            self._new_head(pooled.n_classes, torch.Generator().manual_seed(seed))
+        stream = stream_rows(pooled, self.batch_size, source.rng)
+        return lambda: next(stream)
+
+    def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
+        """Loss of the pooled network; in evaluation mode, that after tuning."""
+        if not self.training:
+            return super().meta_loss(episodes)
+        rows = episodes.query
+        head = self._pooled_head(len(rows.X))
+        return row_loss(self._outputs(head, self.encode(rows.X)), rows)
+
+    # Tuning -------------------------------------------------------------------
+
+    def adapt(self, support: Rows) -> State:
+        """Take the gradient steps, of which none raises a task's support loss."""
+        n_tasks = len(support.X)
+        absent: State = {}
+        with torch.no_grad():
+            features = self.encode(support.X)
+            start = self._pooled_head(n_tasks)
+            if self.spec.kind == "own":
+                start, absent = self._own_head(features, support)
+            if self.tunes_all:
+                start = {**self._own_encoder(n_tasks), **start}
+        weight = self.alpha / (2 * support.mask.sum(1).clamp(min=1))  # (n_tasks,)
+
+        def loss_function(parameters: Parameters) -> Tensor:
+            Z = self._features(parameters, support.X) if self.tunes_all else features
+            loss = row_loss(self._outputs({**parameters, **absent}, Z), support)
+            if not self.alpha:
+                return loss
+            moved = [
+                (value - start[name]).square().flatten(1).sum(1)
+                for name, value in parameters.items()
+            ]
+            return loss + weight * torch.stack(moved).sum(0)
+
+        state, n_guarded = guarded_inner_loop(
+            loss_function, start, self.update, self.adapt_steps, n_trained_steps=0
+        )
+        return {**state, **absent, "n_guarded": n_guarded}
+
+    def predict(
+        self,
+        state: State,
+        X: Tensor,  # shape: (n_tasks, n_rows, *input)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
+        return self._outputs(state, self._features(state, X))
+
+    def prior_state(self) -> State | None:
+        """Return the pooled network, unless classes are a task's own."""
+        if self.spec.kind == "own":
+            return None
+        head = self._pooled_head(1)
+        return {**self._own_encoder(1), **head} if self.tunes_all else head
+
+    def _pooled_head(self, n_tasks: int) -> Parameters:
+        head: Parameters = {"weight": self.weight.expand(n_tasks, -1, -1)}
+        return head if self.cosine else {**head, "bias": self.bias.expand(n_tasks, -1)}
+
+    def _own_encoder(self, n_tasks: int) -> Parameters:
+        own = stack_parameters(self.encoder, n_tasks)
+        return {f"encoder.{name}": value for name, value in own.items()}
+
+    def _own_head(
+        self,
+        features: Tensor,  # shape: (n_tasks, n_rows, d)
+        support: Rows,
+    ) -> tuple[Parameters, State]:
+        """Where a new head starts, and what takes from the logits absent classes."""
+        member = F.one_hot(support.y, support.n_classes).to(features.dtype)
+        member = member * support.mask[..., None]  # (n_tasks, n_rows, n_classes)
+        present = member.sum(1) > 0
+        absent = torch.where(present, 0.0, -torch.inf).to(features.dtype)
+        sums = member.mT @ F.normalize(features, dim=-1)  # (n_tasks, n_classes, d)
+        if self.cosine:  # which has no gradient at zero
+            return {"weight": F.normalize(sums, dim=-1)}, {"absent": absent}
+        head = {"weight": torch.zeros_like(sums), "bias": torch.zeros_like(absent)}
+        return head, {"absent": absent}
+
+    def _features(self, parameters: Parameters, X: Tensor) -> Tensor:
+        if not self.tunes_all:
+            return self.encode(X)
+        prefix = "encoder."
+        own = {
+            name.removeprefix(prefix): value
+            for name, value in parameters.items()
+            if name.startswith(prefix)
+        }
+        return self.engine(own, X)
+
+    def _outputs(
+        self,
+        head: Parameters,
+        features: Tensor,  # shape: (n_tasks, n_rows, d)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
+        weight = head["weight"].mT  # (n_tasks, d, n_outputs)
+        if self.cosine:
+            features, weight = F.normalize(features, dim=-1), F.normalize(weight, dim=1)
+            outputs = self.log_scale.exp() * (features @ weight)
+        else:
+            outputs = torch.baddbmm(head["bias"][:, None], features, weight)
+        return outputs + head["absent"][:, None] if "absent" in head else outputs
+
+
+_TUNING_CONSTRAINTS: dict[str, Any] = {
+    "tune": [StrOptions(set(TUNED))],
+    "inner_lr": [Interval(numbers.Real, 0, None, closed="neither")],
+    "adapt_steps": [Interval(numbers.Integral, 0, None, closed="left")],
+    "alpha": [Interval(numbers.Real, 0, None, closed="left")],
+    "batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
+}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class _FineTuneParameters(BaseMetaEstimator):
+    """The parameters of tuning, the same for both faces."""
+
+    tune: str = "head"
+    inner_lr: float = 0.1
+    adapt_steps: int = 100
+    alpha: float = 1.0
+    batch_size: int = 128
+    lr: float = 1e-2
+    # Plain training on all rows learns the training tasks by heart without it.
+    optimizer: str | type[torch.optim.Optimizer] = "AdamW"
+    weight_decay: float = 1.0
+
+    def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> FineTuneLearner:
+        return FineTuneLearner(
+            spec,
+            encoder,
+            head=getattr(self, "head", "linear"),
+            tune=self.tune,
+            inner_lr=self.inner_lr,
+            adapt_steps=self.adapt_steps,
+            alpha=self.alpha,
+            batch_size=self.batch_size,
+        )
+
+
+@document
+@dataclass(kw_only=True, eq=False, repr=False)
+class FineTuneClassifier(MetaClassifierMixin, _FineTuneParameters):
+    """A network trained on the rows of all tasks as one, then tuned on a support.
+
+    The baselines of Chen et al. (2019), "Baseline" and, with ``head="cosine"``,
+    "Baseline++": plain training on minibatches, without episodes. `adapt` takes
+    gradient steps on the support.
+
+    With shared classes tuning starts from the pooled head, which also predicts for a
+    task of which nothing is known. Where classes are a task's own, the pooled network
+    learns to tell all training tasks' classes from one another, and a new task gets a
+    new head, for any number of classes.
+
+    Parameters
+    ----------
+    head : {"linear", "cosine"}, default="linear"
+        Whether the logit of a class is linear in the features, or a learned multiple
+        of the cosine of their angle with the class's vector.
+
+    %(tuning)s
+
+    %(module)s
+
+    %(mlp)s
+
+    %(own_classes)s
+
+    %(updates)s
+
+    Attributes
+    ----------
+    %(fitted)s
+
+    %(fitted_classes)s
+
+    See Also
+    --------
+    Pooled : The same idea around any scikit-learn estimator.
+    NearestCentroidBaseline : Without any training.
+    MAMLClassifier : Learns a start from which tuning works.
+
+    Notes
+    -----
+    Across domains this is on a par with many meta-learners (Meta-Dataset). It is weak
+    where tasks contradict one another, as the pooled network then learns their average;
+    and with many rows of few tasks, which it learns by heart.
+
+    References
+    ----------
+    Chen, Liu, Kira, Wang and Huang, "A Closer Look at Few-shot Classification",
+    ICLR 2019.
+
+    Triantafillou et al., "Meta-Dataset", ICLR 2020.
+
+    Li, Grandvalet and Davoine, "Explicit Inductive Bias for Transfer Learning with
+    Convolutional Networks", ICML 2018: the pull towards the start.
+
+    Examples
+    --------
+    >>> from sklmeta import FineTuneClassifier
+    >>> from sklmeta.datasets import make_classification_tasks
+    >>> X, y, task = make_classification_tasks(40, random_state=0)
+    >>> old = task < 39
+    >>> est = FineTuneClassifier(n_way=5, max_iter=100, random_state=0)
+    >>> est = est.fit(X[old], y[old], task=task[old])
+    >>> est = est.adapt(X[~old][:25], y[~old][:25])
+    >>> est.predict(X[~old][25:]).shape
+    (25,)
+    """
+
+    head: str = "linear"
+    adapt_steps: int = 20
+    # Cross-entropy curves less than squared error, and gives way to a smaller pull.
+    alpha: float = 10.0
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **CLASS_CONSTRAINTS,
+        **_TUNING_CONSTRAINTS,
+        "head": [StrOptions(set(HEADS))],
+    }
+
+
+@document
+@dataclass(kw_only=True, eq=False, repr=False)
+class FineTuneRegressor(MetaRegressorMixin, _FineTuneParameters):
+    """A network trained on the rows of all tasks as one, then tuned on a support.
+
+    Plain training on minibatches, without episodes. `adapt` takes gradient steps from
+    the pooled network, which also predicts for a task of which nothing is known.
+
+    Parameters
+    ----------
+    %(tuning)s
+
+    %(module)s
+
+    %(mlp)s
+
+    %(updates)s
+
+    Attributes
+    ----------
+    %(fitted)s
+
+    See Also
+    --------
+    Pooled : The same idea around any scikit-learn estimator.
+    MAMLRegressor : Learns a start from which tuning works.
+    BayesianLinearRegressor : A head in closed form, on features learned for it.
+
+    Notes
+    -----
+    Weak where tasks contradict one another: of sinusoids of any phase the pooled
+    network learns the average, which is near zero everywhere. With many rows of few
+    tasks it learns these by heart; fewer updates, or `early_stopping`, help then.
+
+    References
+    ----------
+    Chen, Liu, Kira, Wang and Huang, "A Closer Look at Few-shot Classification",
+    ICLR 2019.
+
+    Examples
+    --------
+    >>> from sklmeta import FineTuneRegressor
+    >>> from sklmeta.datasets import make_sinusoids
+    >>> X, y, task = make_sinusoids(40, n_rows=30, random_state=0)
+    >>> old = task < 39
+    >>> est = FineTuneRegressor(max_iter=100, random_state=0)
+    >>> est = est.fit(X[old], y[old], task=task[old])
+    >>> est = est.adapt(X[~old][:10], y[~old][:10])
+    >>> est.predict(X[~old][10:]).shape
+    (20,)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **COMMON_CONSTRAINTS,
+        **_TUNING_CONSTRAINTS,
+    }
