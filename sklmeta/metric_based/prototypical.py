@@ -9,14 +9,11 @@ meta-learned encoder; adaptation is that mean and nothing else.
 
 from __future__ import annotations
 
-import math
 import numbers
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
-from numpy.typing import NDArray
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,34 +22,25 @@ from sklmeta._docs import document
 from sklmeta._params import CLASS_CONSTRAINTS
 from sklmeta.base import BaseMetaEstimator
 from sklmeta.faces import MetaClassifierMixin
-from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec, row_loss
+from sklmeta.learner import Learner, Rows, State, TaskSpec
 from sklmeta.metric_based._covariance import class_covariances
-from sklmeta.metric_based._members import MLPMembers
+from sklmeta.metric_based._embedding import (
+    EmbeddingMixin,
+    build_members,
+    class_indicators,
+    closeness,
+)
+from sklmeta.metric_based._prototypes import PrototypeLearner, class_means
 
 METRICS = ("sqeuclidean", "cosine", "mahalanobis")
 
 
-class PrototypicalLearner(Learner):
+class PrototypicalLearner(PrototypeLearner):
     """Nearest class prototype under a learned embedding.
 
     The logit of a class is minus a learned inverse temperature times the distance
-    between the row and the prototype of the class.
-
-    With classes of each task's own, a prototype is the mean of the class's embedded
-    support rows. With shared classes it is a posterior mean: the mean of those rows
-    and of ``kappa`` imaginary ones that lie at a learned prototype of the class; and
-    the logit has the class prior ``b_c + gamma log(n_c + alpha_c)``, which for
-    ``gamma = 1`` is the posterior of a Dirichlet law after n_c rows of class c. All of
-    these are learned. So a class absent from the support can be predicted, and there
-    is a prediction for a task of which nothing is known.
-
-    The encoder may hold several members, networks whose features stand side by side.
-    Each is trained by its own loss, as if alone, and their probabilities are averaged:
-    with few tasks to learn from, one network depends much on where it started.
-
-    With classes of each task's own, the distance between the raw rows may be added to
-    that in the features of each member, with a learned weight of every raw feature: an
-    encoder trained on few classes loses what tells new ones apart.
+    between the row and the prototype of the class, averaged over the members' own
+    features and, if `raw`, the raw ones.
 
     Parameters
     ----------
@@ -113,99 +101,34 @@ class PrototypicalLearner(Learner):
         n_members: int = 1,
         raw: bool = False,
     ):
-        super().__init__(spec)
         if metric not in METRICS:
             raise ValueError(f"metric must be one of {METRICS}, got {metric!r}.")
-        if spec.kind not in ("shared", "own"):
-            raise ValueError(
-                "Prototypes are of classes: the kind of task must be 'shared' or "
-                f"'own', got {spec.kind!r}."
-            )
         if raw and (metric, spec.kind) != ("sqeuclidean", "own"):
             raise ValueError("raw=True needs metric='sqeuclidean' and own classes.")
+        super().__init__(spec, encoder, n_members=n_members, raw=raw)
         self.metric = metric
-        self.encoder = encoder
-        self.n_members = n_members
-        self.raw = raw
-        n_raw = math.prod(spec.input_shape) if raw else 0
-        width, n_classes = spec.n_features_out // n_members, spec.n_classes
         # Squared distances grow with the width: unscaled, the softmax saturates. Weight
         # decay then moves the scale from 1 / width towards 1, which generalised better.
-        scale = 10.0 if metric == "cosine" else 1.0 / (width + n_raw)
+        scale = 10.0 if metric == "cosine" else 1.0 / (self.width + self.n_raw)
         self.log_scale = nn.Parameter(torch.tensor(scale).log())
         if metric == "mahalanobis":
             self.log_ridge = nn.Parameter(torch.tensor(0.0))
-        if raw:
-            # A logarithm: weight decay pulls towards the raw distance, not to nothing.
-            self.log_raw_scale = nn.Parameter(torch.zeros(n_raw))
-        if spec.kind == "shared":
-            prior = torch.zeros(n_members, n_classes, width)
-            self.prior_prototypes = nn.Parameter(prior)
-            self.log_prior_strength = nn.Parameter(torch.tensor(0.0))
-            self.class_bias = nn.Parameter(torch.zeros(n_classes))
-            self.log_concentration = nn.Parameter(torch.zeros(n_classes))
-            self.count_weight = nn.Parameter(torch.tensor(1.0))
-
-    def embed(
-        self,
-        X: Tensor,  # shape: (n_tasks, n_rows, *input)
-    ) -> Tensor:  # shape: (n_tasks, n_rows, n_members * d + n_raw)
-        """Return the members' features and the weighted raw ones, side by side.
-
-        Squared distances between them are the average of the members'.
-        """
-        parts = [self.encode(X) / self.n_members**0.5]
-        if self.raw:
-            parts.append(self._raw_features(X)[:, 0])
-        return torch.cat(parts, dim=-1)
-
-    def _features(self, X: Tensor) -> Tensor:  # (n_tasks, n_members, n_rows, d)
-        features = self.encode(X).unflatten(-1, (self.n_members, -1))
-        return features.transpose(1, 2)
-
-    def _raw_features(self, X: Tensor) -> Tensor:  # (n_tasks, 1, n_rows, n_raw)
-        return X.flatten(2)[:, None] * self.log_raw_scale.exp()
 
     def adapt(self, support: Rows) -> State:
         """Compute the prototypes and, for "mahalanobis", the class covariances."""
         features = self._features(support.X)
-        members = F.one_hot(support.y, support.n_classes).to(features.dtype)
-        members = (members * support.mask[..., None])[:, None]  # for every network
-        means = _class_means(features, members)
-        state = {"prototypes": means, "counts": members.sum((1, 2))}
-        if self.spec.kind == "shared":
-            strength = self.log_prior_strength.exp()
-            prior_sums = strength * self.prior_prototypes
-            counts = state["counts"][:, None, :, None]
-            sums = counts * means
-            state["prototypes"] = (sums + prior_sums) / (counts + strength)
+        indicators = class_indicators(support, features.dtype)
+        state = self._remember(features, indicators)
         if self.raw:
             raw = self._raw_features(support.X)
-            state["raw_prototypes"] = _class_means(raw, members)
+            state["raw_prototypes"] = class_means(raw, indicators)
         if self.metric == "mahalanobis":
+            means = class_means(features, indicators)
             ridge = self.log_ridge.exp()
-            covariances = class_covariances(features, members, means, ridge)
+            covariances = class_covariances(features, indicators, means, ridge)
             # Without check_errors it neither raises nor waits for the device.
             state["cholesky"] = torch.linalg.cholesky_ex(covariances)[0]
         return state
-
-    def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
-        """Sum of the members' losses, so that each learns as if it were alone."""
-        state = self.adapt(episodes.support)
-        logits = self._member_logits(state, episodes.query.X)
-        losses = [row_loss(part, episodes.query) for part in logits.unbind(1)]
-        return torch.stack(losses).sum(0)
-
-    def predict(
-        self,
-        state: State,
-        X: Tensor,  # shape: (n_tasks, n_rows, *input)
-    ) -> Tensor:  # shape: (n_tasks, n_rows, n_classes)
-        """Return the logits, up to a constant of each row."""
-        logits = self._member_logits(state, X)
-        if self.n_members == 1:
-            return logits[:, 0]
-        return logits.log_softmax(-1).logsumexp(1)
 
     def _member_logits(
         self,
@@ -215,13 +138,9 @@ class PrototypicalLearner(Learner):
         similarity = self._similarity(state, self._features(X))
         if self.raw:
             raw = self._raw_features(X)
-            similarity = similarity + _closeness(raw, state["raw_prototypes"])
+            similarity = similarity + closeness(raw, state["raw_prototypes"])
         logits = self.log_scale.exp() * similarity
-        counts = state["counts"][:, None, None]  # (n_tasks, 1, 1, n_classes)
-        if self.spec.kind == "own":
-            return logits.masked_fill(counts == 0, -torch.inf)
-        log_frequency = (counts + self.log_concentration.exp()).log()
-        return logits + self.class_bias + self.count_weight * log_frequency
+        return self._with_class_prior(logits, state["counts"])
 
     def _similarity(
         self,
@@ -238,42 +157,12 @@ class PrototypicalLearner(Learner):
                 state["cholesky"], difference, upper=False
             )
             return -whitened.square().sum(3).mT
-        return _closeness(features, prototypes)
-
-    def prior_state(self) -> State | None:
-        """State before any support row; None with classes of each task's own."""
-        if self.spec.kind == "own":
-            return None
-        like = self.prior_prototypes
-        X = like.new_zeros(1, 0, *self.spec.input_shape)
-        empty = like.new_zeros(1, 0)
-        return self.adapt(Rows(X, empty.long(), empty, self.spec.n_classes))
-
-
-def _class_means(
-    features: Tensor,  # shape: (n_tasks, n_members, n_rows, d)
-    members: Tensor,  # shape: (n_tasks, 1, n_rows, n_classes)
-) -> Tensor:  # shape: (n_tasks, n_members, n_classes, d); 0 for an absent class
-    return members.mT @ features / members.sum(2)[..., None].clamp(min=1)
-
-
-def _closeness(
-    features: Tensor,  # shape: (n_tasks, n_members, n_rows, d)
-    prototypes: Tensor,  # shape: (n_tasks, n_members, n_classes, d)
-) -> Tensor:  # shape: (n_tasks, n_members, n_rows, n_classes)
-    """Minus the squared distances, without the row's norm, which all classes share."""
-    norms = prototypes.square().sum(-1)
-    return 2 * features @ prototypes.mT - norms[:, :, None]
+        return closeness(features, prototypes)
 
 
 @document
 @dataclass(kw_only=True, eq=False, repr=False)
-class ProtoNetClassifier(
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    MetaClassifierMixin,
-    BaseMetaEstimator,
-):
+class ProtoNetClassifier(EmbeddingMixin, MetaClassifierMixin, BaseMetaEstimator):
     """Prototypical network: the nearest class mean in a meta-learned embedding.
 
     Adaptation remembers one prototype per class, so it is immediate and cannot
@@ -310,6 +199,8 @@ class ProtoNetClassifier(
 
     See Also
     --------
+    MatchingNetClassifier : Remembers every row rather than a mean.
+    RelationNetClassifier : Learns the distance as well.
     MAMLClassifier : Adapts by gradient steps.
     TransformerNeuralProcessClassifier : Adapts by a forward pass over the support.
 
@@ -354,45 +245,12 @@ class ProtoNetClassifier(
     }
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
-        if self.module is not None:
-            return PrototypicalLearner(spec, encoder, metric=self.metric)
-        n_features = math.prod(spec.input_shape)
-        layers = self.hidden_layer_sizes
-        members = MLPMembers(n_features, self.n_members, layers, self.activation)
-        width = self.n_members * spec.n_features_out
+        spec, encoder, n_members = build_members(self, spec, encoder)
+        own = spec.kind == "own" and self.module is None
         return PrototypicalLearner(
-            spec._replace(n_features_out=width),
-            members,
+            spec,
+            encoder,
             metric=self.metric,
-            n_members=self.n_members,
-            raw=spec.kind == "own" and self.metric == "sqeuclidean",
+            n_members=n_members,
+            raw=own and self.metric == "sqeuclidean",
         )
-
-    def transform(self, X: Any) -> NDArray:
-        """Embed rows into the space in which prototypes are nearest.
-
-        Parameters
-        ----------
-        X : {array-like, data frame} of shape (n_samples, n_features)
-            Rows to embed.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_embedding)
-            The embedding, which adaptation does not change.
-        """
-        rows, learner = self._rows_and_learner(X)
-        with torch.no_grad():
-            embed = cast(PrototypicalLearner, learner).embed
-            return embed(rows[:-1][None])[0].cpu().numpy()
-
-    @property
-    def _n_features_out(self) -> int:
-        learner = cast(PrototypicalLearner, self._load_learner())
-        raw = math.prod(self._input_shape) if learner.raw else 0
-        return learner.spec.n_features_out + raw
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags

@@ -1,0 +1,202 @@
+"""What learners that compare rows in an embedding have in common."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import torch
+from numpy.typing import NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec, row_loss
+from sklmeta.metric_based._members import MLPMembers
+
+
+class EmbeddingLearner(Learner):
+    """Base of the learners that compare query rows with what they remember.
+
+    The encoder may hold several members, networks whose features stand side by side.
+    Each is trained by its own loss, as if alone, and their probabilities are averaged:
+    with few tasks to learn from, one network depends much on where it started.
+
+    With classes of each task's own, the raw rows may be compared beside the features of
+    each member, with a learned weight of every raw feature: an encoder trained on few
+    classes loses what tells new ones apart.
+
+    A subclass implements `adapt` and `_member_logits`.
+
+    Parameters
+    ----------
+    spec : TaskSpec
+        What the tasks are; its kind must be "shared" or "own".
+
+    encoder : nn.Module
+        Maps rows (n, *input) to the embedding (n, n_features_out).
+
+    n_members : int, default=1
+        Number of members: the encoder's features are cut into as many equal parts.
+
+    raw : bool, default=False
+        Whether to compare the raw rows as well.
+
+    Raises
+    ------
+    ValueError
+        If the tasks are regression tasks.
+    """
+
+    encoder: nn.Module
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        encoder: nn.Module,
+        *,
+        n_members: int = 1,
+        raw: bool = False,
+    ):
+        super().__init__(spec)
+        if spec.kind not in ("shared", "own"):
+            raise ValueError(
+                f"{type(self).__name__} is of classes: the kind of task must be "
+                f"'shared' or 'own', got {spec.kind!r}."
+            )
+        self.encoder = encoder
+        self.n_members = n_members
+        self.raw = raw
+        self.n_raw = math.prod(spec.input_shape) if raw else 0
+        self.width = spec.n_features_out // n_members
+        if raw:
+            # A logarithm: weight decay pulls towards the raw distance, not to nothing.
+            self.log_raw_scale = nn.Parameter(torch.zeros(self.n_raw))
+
+    @property
+    def n_embedding(self) -> int:
+        """Width of what `embed` returns."""
+        return self.spec.n_features_out + self.n_raw
+
+    def embed(
+        self,
+        X: Tensor,  # shape: (n_tasks, n_rows, *input)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, n_embedding)
+        """Return the members' features and the weighted raw ones, side by side.
+
+        Squared distances between them are the average of the members'.
+        """
+        parts = [self.encode(X) / self.n_members**0.5]
+        if self.raw:
+            parts.append(self._raw_features(X)[:, 0])
+        return torch.cat(parts, dim=-1)
+
+    def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
+        """Sum of the members' losses, so that each learns as if it were alone."""
+        state = self.adapt(episodes.support)
+        logits = self._member_logits(state, episodes.query.X)
+        losses = [row_loss(part, episodes.query) for part in logits.unbind(1)]
+        return torch.stack(losses).sum(0)
+
+    def predict(
+        self,
+        state: State,
+        X: Tensor,  # shape: (n_tasks, n_rows, *input)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, n_classes)
+        """Return the logits, up to a constant of each row."""
+        logits = self._member_logits(state, X)
+        if self.n_members == 1:
+            return logits[:, 0]
+        return logits.log_softmax(-1).logsumexp(1)
+
+    def prior_state(self) -> State | None:
+        """State before any support row; None with classes of each task's own."""
+        if self.spec.kind == "own":
+            return None
+        like = next(self.parameters())
+        X = like.new_zeros(1, 0, *self.spec.input_shape)
+        empty = like.new_zeros(1, 0)
+        return self.adapt(Rows(X, empty.long(), empty, self.spec.n_classes))
+
+    def _member_logits(
+        self,
+        state: State,
+        X: Tensor,  # shape: (n_tasks, n_rows, *input)
+    ) -> Tensor:  # shape: (n_tasks, n_members, n_rows, n_classes)
+        raise NotImplementedError(f"{type(self).__name__} lacks _member_logits.")
+
+    def _features(self, X: Tensor) -> Tensor:  # (n_tasks, n_members, n_rows, d)
+        features = self.encode(X).unflatten(-1, (self.n_members, -1))
+        return features.transpose(1, 2)
+
+    def _raw_features(self, X: Tensor) -> Tensor:  # (n_tasks, 1, n_rows, n_raw)
+        return X.flatten(2)[:, None] * self.log_raw_scale.exp()
+
+
+def class_indicators(
+    support: Rows,
+    dtype: torch.dtype,
+) -> Tensor:  # shape: (n_tasks, 1, n_rows, n_classes)
+    """One where a real row is of a class, the same for every member."""
+    indicators = F.one_hot(support.y, support.n_classes).to(dtype)
+    return (indicators * support.mask[..., None])[:, None]
+
+
+def closeness(
+    features: Tensor,  # shape: (n_tasks, n_members, n_rows, d)
+    others: Tensor,  # shape: (n_tasks, n_members, n_others, d)
+) -> Tensor:  # shape: (n_tasks, n_members, n_rows, n_others)
+    """Minus the squared distances, without the row's norm, which all others share."""
+    norms = others.square().sum(-1)
+    return 2 * features @ others.mT - norms[:, :, None]
+
+
+def build_members(
+    estimator: Any,
+    spec: TaskSpec,
+    encoder: nn.Module,
+) -> tuple[TaskSpec, nn.Module, int]:
+    """Put `n_members` networks in place of the default encoder.
+
+    A `module` is used as it is.
+    """
+    if estimator.module is not None:
+        return spec, encoder, 1
+    n_features, n_members = math.prod(spec.input_shape), estimator.n_members
+    layers, activation = estimator.hidden_layer_sizes, estimator.activation
+    members = MLPMembers(n_features, n_members, layers, activation)
+    width = n_members * spec.n_features_out
+    return spec._replace(n_features_out=width), members, n_members
+
+
+class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """The `transform` of estimators whose learner is an `EmbeddingLearner`."""
+
+    def transform(self, X: Any) -> NDArray:
+        """Embed rows into the space in which they are compared.
+
+        Parameters
+        ----------
+        X : {array-like, data frame} of shape (n_samples, n_features)
+            Rows to embed.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_embedding)
+            The embedding, which adaptation does not change.
+        """
+        rows, learner = cast(Any, self)._rows_and_learner(X)
+        with torch.no_grad():
+            return learner.embed(rows[:-1][None])[0].cpu().numpy()
+
+    @property
+    def _n_features_out(self) -> int:
+        return cast(Any, self)._load_learner().n_embedding
+
+    def __sklearn_tags__(self) -> Any:
+        tags = cast(Any, super()).__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

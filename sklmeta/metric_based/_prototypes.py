@@ -1,0 +1,77 @@
+"""Class means and the learned prior of shared classes."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sklmeta.learner import State, TaskSpec
+from sklmeta.metric_based._embedding import EmbeddingLearner
+
+
+class PrototypeLearner(EmbeddingLearner):
+    """Base of the learners that remember one prototype of each class.
+
+    With classes of each task's own, a prototype is the mean of the class's embedded
+    support rows. With shared classes it is a posterior mean: the mean of those rows
+    and of ``kappa`` imaginary ones that lie at a learned prototype of the class; and
+    the logit has the class prior ``b_c + gamma log(n_c + alpha_c)``, which for
+    ``gamma = 1`` is the posterior of a Dirichlet law after n_c rows of class c. All of
+    these are learned. So a class absent from the support can be predicted, and there
+    is a prediction for a task of which nothing is known.
+    """
+
+    def __init__(self, spec: TaskSpec, encoder: nn.Module, **options: Any):
+        super().__init__(spec, encoder, **options)
+        if spec.kind == "shared":
+            n_classes = spec.n_classes
+            prior = torch.zeros(self.n_members, n_classes, self.width)
+            self.prior_prototypes = nn.Parameter(prior)
+            self.log_prior_strength = nn.Parameter(torch.tensor(0.0))
+            self.class_bias = nn.Parameter(torch.zeros(n_classes))
+            self.log_concentration = nn.Parameter(torch.zeros(n_classes))
+            self.count_weight = nn.Parameter(torch.tensor(1.0))
+
+    def _remember(
+        self,
+        features: Tensor,  # shape: (n_tasks, n_members, n_rows, d)
+        indicators: Tensor,  # shape: (n_tasks, 1, n_rows, n_classes)
+    ) -> State:
+        """Prototypes (n_tasks, n_members, n_classes, d), counts (n_tasks, n_classes).
+
+        The prototype of an absent class of a task's own is zero.
+        """
+        state = {
+            "prototypes": class_means(features, indicators),
+            "counts": indicators.sum((1, 2)),
+        }
+        if self.spec.kind == "shared":
+            strength = self.log_prior_strength.exp()
+            counts = state["counts"][:, None, :, None]
+            sums = counts * state["prototypes"] + strength * self.prior_prototypes
+            state["prototypes"] = sums / (counts + strength)
+        return state
+
+    def _with_class_prior(
+        self,
+        logits: Tensor,  # shape: (n_tasks, n_members, n_rows, n_classes)
+        counts: Tensor,  # shape: (n_tasks, n_classes)
+    ) -> Tensor:  # shape: (n_tasks, n_members, n_rows, n_classes)
+        """Add the prior of shared classes; an absent own one gets probability zero."""
+        counts = counts[:, None, None]
+        if self.spec.kind == "own":
+            return logits.masked_fill(counts == 0, -torch.inf)
+        log_frequency = (counts + self.log_concentration.exp()).log()
+        return logits + self.class_bias + self.count_weight * log_frequency
+
+
+def class_means(
+    features: Tensor,  # shape: (n_tasks, n_members, n_rows, d)
+    indicators: Tensor,  # shape: (n_tasks, 1, n_rows, n_classes)
+) -> Tensor:  # shape: (n_tasks, n_members, n_classes, d); 0 for an absent class
+    return indicators.mT @ features / indicators.sum(2)[..., None].clamp(min=1)

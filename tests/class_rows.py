@@ -1,0 +1,49 @@
+"""Small ragged classification tasks for the tests of metric-based learners."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sklmeta.learner import Episodes, Rows
+
+N_FEATURES, N_CLASSES = 3, 5
+
+
+def make_rows(kind: str, sizes: list[list[int]], seed: int, padding: int = 0) -> Rows:
+    """Draw tasks whose classes have the given numbers of rows."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = [
+        torch.cat([torch.full((n,), c, dtype=torch.long) for c, n in enumerate(task)])
+        for task in sizes
+    ]
+    n_rows = max(len(y) for y in labels) + padding
+    X = torch.zeros(len(sizes), n_rows, N_FEATURES, dtype=torch.float64)
+    y = torch.zeros(len(sizes), n_rows, dtype=torch.long)
+    mask = torch.zeros(len(sizes), n_rows, dtype=torch.float64)
+    for t, task in enumerate(labels):
+        n = len(task)
+        X[t, :n] = torch.randn(n, N_FEATURES, generator=generator, dtype=X.dtype)
+        X[t, :n] += task[:, None]
+        y[t, :n], mask[t, :n] = task, 1
+    if kind == "shared":
+        return Rows(X, y, mask, N_CLASSES)
+    ways = torch.tensor([len(task) for task in sizes])
+    return Rows(X, y, mask, max(len(task) for task in sizes), ways)
+
+
+def make_episodes(kind: str) -> Episodes:
+    """Draw ragged episodes, with classes of one row and, if shared, of none."""
+    support = [[3, 1, 2, 2], [1, 4], [1, 1, 1]]
+    if kind == "shared":
+        support = [[3, 0, 2, 1, 0], [1, 1, 1, 1, 1], [0, 0, 0, 4, 0]]
+    query = [[2] * len(task) for task in support]
+    return Episodes(make_rows(kind, support, 1, 2), make_rows(kind, query, 2, 1))
+
+
+def relative_error(actual: Tensor, expected: Tensor) -> float:
+    scale = float(expected.detach().abs().max())
+    return float((actual - expected).detach().abs().max()) / max(scale, 1e-300)

@@ -1,0 +1,322 @@
+"""The matching learner against references in plain loops."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from class_rows import (
+    N_CLASSES,
+    N_FEATURES,
+    make_episodes,
+    make_rows,
+    relative_error,
+)
+from torch import Tensor
+
+from sklmeta import MatchingNetClassifier, ProtoNetClassifier
+from sklmeta.encoders import Conv4
+from sklmeta.learner import Episodes, Rows, TaskSpec
+from sklmeta.metric_based._members import MLPMembers
+from sklmeta.metric_based.matching import METRICS, MatchingLearner, class_logsumexp
+from sklmeta.metric_based.prototypical import PrototypicalLearner
+
+WIDTH, N_MEMBERS = 4, 2
+KINDS = ("own", "shared")
+
+
+def make_learner(kind: str, metric: str, seed: int = 0) -> MatchingLearner:
+    """Build a smooth learner with every parameter away from its initial value."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        encoder = MLPMembers(N_FEATURES, N_MEMBERS, (6, WIDTH), activation="tanh")
+        n_classes = N_CLASSES if kind == "shared" else 0
+        spec = TaskSpec(kind, (N_FEATURES,), N_MEMBERS * WIDTH, n_classes)
+        raw = (kind, metric) == ("own", "sqeuclidean")
+        learner = MatchingLearner(
+            spec, encoder, metric=metric, n_members=N_MEMBERS, raw=raw
+        ).double()
+        with torch.no_grad():
+            for parameter in learner.parameters():
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    return learner
+
+
+def reference_encoder(learner: MatchingLearner, member: int, x: Tensor) -> Tensor:
+    encoder = learner.encoder
+    for weight, bias in zip(encoder.weights, encoder.biases, strict=True):
+        x = torch.tanh(x @ weight[member] + bias[member, 0])
+    return x
+
+
+def reference_similarity(
+    learner: MatchingLearner, z: Tensor, row: Tensor, x: Tensor, raw_row: Tensor | None
+) -> Tensor:
+    if learner.metric == "cosine":
+        return (z * row).sum() / (z.square().sum() * row.square().sum()).sqrt()
+    similarity = -(z - row).square().sum()
+    if learner.raw and raw_row is not None:
+        scale = learner.log_raw_scale.exp()
+        similarity = similarity - (scale * (x - raw_row)).square().sum()
+    return similarity
+
+
+def reference_probabilities(
+    learner: MatchingLearner, support: Rows, x: Tensor, t: int, member: int
+) -> Tensor:  # shape: (n_classes,)
+    """Equation 1 of Vinyals et al. (2016), row by row."""
+    n_classes = N_CLASSES if support.ways is None else int(support.ways[t])
+    z = reference_encoder(learner, member, x)
+    totals = [torch.zeros((), dtype=x.dtype)] * n_classes
+    temperature = learner.log_scale.exp()
+    for row, y, mask in zip(support.X[t], support.y[t], support.mask[t], strict=True):
+        if mask > 0:
+            there = reference_encoder(learner, member, row)
+            similarity = reference_similarity(learner, z, there, x, row)
+            totals[y] = totals[y] + torch.exp(temperature * similarity)
+    if learner.spec.kind == "shared":
+        for c in range(N_CLASSES):
+            there = learner.prior_rows[member, c]
+            similarity = reference_similarity(learner, z, there, x, None)
+            weight = learner.log_prior_weights[c].exp()
+            totals[c] = totals[c] + weight * torch.exp(temperature * similarity)
+    return torch.stack(totals) / sum(totals)
+
+
+def reference_loss(
+    learner: MatchingLearner, support: Rows, query: Rows, t: int
+) -> Tensor:
+    losses = []
+    n_rows = int(query.mask[t].sum())
+    for member in range(N_MEMBERS):
+        for x, y in zip(query.X[t, :n_rows], query.y[t, :n_rows], strict=True):
+            probabilities = reference_probabilities(learner, support, x, t, member)
+            losses.append(-probabilities[y].log())
+    return torch.stack(losses).sum() / n_rows
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("metric", METRICS)
+def test_loss_and_meta_gradient_match_plain_loops(kind, metric):
+    learner, episodes = make_learner(kind, metric), make_episodes(kind)
+    expected = torch.stack(
+        [reference_loss(learner, *episodes, t) for t in range(len(episodes.query.X))]
+    )
+    actual = learner(episodes)
+    assert relative_error(actual, expected) < 1e-10
+    parameters = list(learner.parameters())
+    weights = torch.tensor([1.0, 0.5, 2.0], dtype=torch.float64)
+    gradients = torch.autograd.grad((actual * weights).sum(), parameters)
+    references = torch.autograd.grad((expected * weights).sum(), parameters)
+    for gradient, reference in zip(gradients, references, strict=True):
+        assert relative_error(gradient, reference) < 1e-10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("metric", METRICS)
+def test_prediction_averages_the_probabilities_of_the_members(kind, metric):
+    learner, (support, query) = make_learner(kind, metric), make_episodes(kind)
+    actual = learner.predict(learner.adapt(support), query.X).softmax(-1)
+    for t, X in enumerate(query.X):
+        for i, x in enumerate(X):
+            parts = [
+                reference_probabilities(learner, support, x, t, member)
+                for member in range(N_MEMBERS)
+            ]
+            expected = torch.stack(parts).mean(0)
+            assert relative_error(actual[t, i, : len(expected)], expected) < 1e-10
+            assert (actual[t, i, len(expected) :] == 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("metric", METRICS)
+def test_padding_is_inert(kind, metric):
+    learner, episodes = make_learner(kind, metric), make_episodes(kind)
+    support = episodes.support
+    padding = support.mask == 0
+    junk = support._replace(
+        X=torch.where(padding[..., None], 1e3, support.X),
+        y=torch.where(padding, 1, support.y),
+    )
+    expected = torch.autograd.grad(learner(episodes).sum(), list(learner.parameters()))
+    actual = torch.autograd.grad(
+        learner(episodes._replace(support=junk)).sum(), list(learner.parameters())
+    )
+    for gradient, reference in zip(actual, expected, strict=True):
+        torch.testing.assert_close(gradient, reference, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("metric", METRICS)
+def test_order_of_the_support_does_not_matter(kind, metric):
+    learner, (support, query) = make_learner(kind, metric), make_episodes(kind)
+    order = torch.randperm(
+        support.X.shape[1], generator=torch.Generator().manual_seed(0)
+    )
+    shuffled = support._replace(
+        X=support.X[:, order], y=support.y[:, order], mask=support.mask[:, order]
+    )
+    expected = learner.predict(learner.adapt(support), query.X)
+    actual = learner.predict(learner.adapt(shuffled), query.X)
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_with_one_row_of_each_class_it_is_a_prototypical_network():
+    encoder = MLPMembers(N_FEATURES, 1, (WIDTH,)).double()
+    spec = TaskSpec("own", (N_FEATURES,), WIDTH, 0)
+    support = make_rows("own", [[1, 1, 1, 1]], 3)
+    X = make_rows("own", [[2, 2, 2, 2]], 4).X
+    for metric in METRICS:
+        outputs = []
+        for build in (MatchingLearner, PrototypicalLearner):
+            learner = build(spec, encoder, metric=metric).double()
+            outputs.append(learner.predict(learner.adapt(support), X).softmax(-1))
+        torch.testing.assert_close(*outputs)
+
+
+def test_a_row_given_twice_has_twice_the_attention():
+    learner = MatchingLearner(TaskSpec("own", (1,), 1, 0), torch.nn.Identity())
+    X = torch.tensor([[[1.0], [-1.0], [-1.0]]])
+    state = learner.adapt(Rows(X, torch.tensor([[0, 1, 1]]), torch.ones(1, 3), 2))
+    probabilities = learner.predict(state, torch.zeros(1, 1, 1)).softmax(-1)[0, 0]
+    torch.testing.assert_close(probabilities, torch.tensor([1 / 3, 2 / 3]))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_own_class_without_support_has_probability_zero(metric):
+    learner = make_learner("own", metric)
+    support = make_rows("own", [[2, 0, 3]], 5)
+    probabilities = learner.predict(learner.adapt(support), support.X).softmax(-1)
+    assert (probabilities[..., 1] == 0).all()
+    torch.testing.assert_close(probabilities.sum(-1), torch.ones_like(support.mask))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_absent_shared_class_can_be_predicted(metric):
+    learner = make_learner("shared", metric)
+    learner.encoder = torch.nn.Identity()
+    with torch.no_grad():
+        learner.prior_rows[:, 4] *= 100
+    target = learner.prior_rows.detach()[:, 4].flatten()
+    generator = torch.Generator().manual_seed(6)
+    X = torch.randn(1, 6, N_MEMBERS * WIDTH, generator=generator, dtype=torch.float64)
+    y = torch.tensor([[0, 0, 1, 1, 2, 2]])
+    state = learner.adapt(Rows(X, y, torch.ones(1, 6).double(), N_CLASSES))
+    assert learner.predict(state, target[None, None]).argmax(-1).item() == 4
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_prior_state_is_that_of_an_empty_support(metric):
+    learner = make_learner("shared", metric)
+    support = make_rows("shared", [[2, 1, 1, 1, 1]], 7)
+    empty = learner.adapt(support._replace(mask=torch.zeros_like(support.mask)))
+    prior = learner.prior_state()
+    actual = learner.predict(prior, support.X)
+    assert actual.isfinite().all()
+    torch.testing.assert_close(actual, learner.predict(empty, support.X))
+    assert make_learner("own", metric).prior_state() is None
+
+
+def test_some_supports_are_cut_down_in_training():
+    row = torch.ones(8, 6, dtype=torch.float64)
+    rows = Rows(torch.zeros(8, 6, N_FEATURES), row.long(), row, N_CLASSES)
+    for kind, sizes in (("shared", [0, 1] + 6 * [6]), ("own", 8 * [6])):
+        learner = make_learner(kind, "cosine")
+        changed = learner.for_training(Episodes(rows, rows))
+        assert changed.support.mask.sum(1).tolist() == sizes
+        assert changed.query.mask.all()
+
+
+def test_a_far_class_keeps_a_finite_loss_and_its_gradient():
+    learner = MatchingLearner(TaskSpec("own", (1,), 1, 0), torch.nn.Identity())
+    support = Rows(
+        torch.tensor([[[0.0], [1e3]]]), torch.tensor([[0, 1]]), torch.ones(1, 2), 2
+    )
+    X = torch.tensor([[[1.0]]], requires_grad=True)
+    query = Rows(X, torch.tensor([[1]]), torch.ones(1, 1), 2)
+    loss = learner(Episodes(support, query)).sum()
+    loss.backward()
+    # It falls by 2 * 1e3 with each unit, however far the class.
+    torch.testing.assert_close(X.grad[0, 0, 0], torch.tensor(-2e3))
+    assert abs(loss.item() - (999.0**2 - 1)) < 1
+
+
+def test_logsumexp_over_the_rows_of_each_class():
+    scores = torch.tensor([[[[0.0, 1.0, -500.0, -torch.inf]]]], dtype=torch.float64)
+    classes, present = torch.tensor([[0, 0, 1, 0]]), torch.tensor([[True, True, False]])
+    actual = class_logsumexp(scores, classes, present)[0, 0, 0]
+    expected = torch.tensor([np.logaddexp(0, 1), -500.0, -np.inf], dtype=torch.float64)
+    torch.testing.assert_close(actual, expected)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e4])
+@pytest.mark.parametrize("metric", METRICS)
+def test_predictions_are_finite_at_any_scale(metric, scale):
+    learner = make_learner("shared", metric).float()
+    learner.encoder = torch.nn.Identity()
+    generator = torch.Generator().manual_seed(10)
+    X = scale * torch.randn(1, 20, N_MEMBERS * WIDTH, generator=generator)
+    y = torch.arange(20)[None] % N_CLASSES
+    state = learner.adapt(Rows(X, y, torch.ones(1, 20), N_CLASSES))
+    assert learner.predict(state, X).isfinite().all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_gradient_is_finite_where_rows_coincide(metric):
+    learner, episodes = make_learner("own", metric), make_episodes("own")
+    same = Episodes(*(r._replace(X=torch.zeros_like(r.X)) for r in episodes))
+    learner(same).sum().backward()
+    assert all(p.grad.isfinite().all() for p in learner.parameters())
+
+
+def test_classes_of_two_places_each():
+    """Where a class has two clusters its mean is the place of no row."""
+    rng = np.random.default_rng(0)
+    n_tasks, n_rows = 30, 40
+    y = rng.integers(2, size=(n_tasks, n_rows))
+    corner = rng.integers(2, size=(n_tasks, n_rows))
+    X = np.stack([corner, corner ^ y], axis=-1) * 4.0
+    X += 0.3 * rng.normal(size=X.shape)
+    task = np.repeat(np.arange(n_tasks), n_rows)
+    X, y = X.reshape(-1, 2), y.ravel()
+    # Labels are shuffled from task to task: nothing but the support tells them.
+    y = y ^ rng.integers(2, size=n_tasks)[task]
+    params = {"hidden_layer_sizes": (2,), "activation": "identity", "n_members": 1}
+    scores = {}
+    for build in (MatchingNetClassifier, ProtoNetClassifier):
+        est = build(n_way=2, n_shots=10, max_iter=30, random_state=0, **params)
+        est.fit(X[task > 9], y[task > 9], task=task[task > 9])
+        old = task <= 9
+        scores[build] = est.score(X[old], y[old], task=task[old], shots=10)
+    assert scores[MatchingNetClassifier] > 0.95
+    assert scores[ProtoNetClassifier] < 0.8
+
+
+def test_images_with_conv4():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 1, 28, 28)).astype(np.float32)
+    y = np.tile(np.arange(6), 10)
+    est = MatchingNetClassifier(
+        module=Conv4,
+        module_params={"n_filters": 4},
+        n_way=6,
+        n_shots=1,
+        max_iter=2,
+        random_state=0,
+    ).fit(X, y, task=np.arange(60) // 30)
+    proba = est.adapt(X[:20], y[:20]).predict_proba(X)
+    np.testing.assert_allclose(proba.sum(1), 1, rtol=1e-5)
+    assert est.transform(X[:3]).shape == (3, 4)
+
+
+def test_bad_arguments_are_named():
+    encoder = torch.nn.Identity()
+    with pytest.raises(ValueError, match="metric must be one of"):
+        MatchingLearner(TaskSpec("own", (2,), 2, 0), encoder, metric="mahalanobis")
+    with pytest.raises(ValueError, match="raw=True needs metric='sqeuclidean'"):
+        MatchingLearner(TaskSpec("shared", (2,), 2, 3), encoder, raw=True)
+    with pytest.raises(ValueError, match="'shared' or 'own', got 'regression'"):
+        MatchingLearner(TaskSpec("regression", (2,), 2, 0), encoder)
