@@ -1,0 +1,416 @@
+"""Deep kernel learners against inverses in a loop, and against scikit-learn's GP."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process import kernels as skl
+from torch import Tensor
+from torch.nn import functional as F
+
+from sklmeta import DeepKernelClassifier, DeepKernelRegressor
+from sklmeta.closed_form._cholesky import JITTERS, _least_jitter, jittered_cholesky
+from sklmeta.closed_form._kernels import KERNELS, make_kernel
+from sklmeta.closed_form.gaussian_process import (
+    MEANS,
+    OBJECTIVES,
+    DeepKernelLearner,
+)
+from sklmeta.datasets import make_linear_tasks
+from sklmeta.encoders import MLP
+from sklmeta.learner import Episodes, Rows, TaskSpec, gaussian_nll
+
+N_INPUTS, WIDTH, N_CLASSES = 3, 4, 4
+ALL_KERNELS = "+".join(KERNELS)
+KINDS = ("regression", "shared", "own")
+WAYS = torch.tensor([2, 4, 3])
+
+
+def make_learner(
+    kind: str = "regression", kernel: str = ALL_KERNELS, **params
+) -> DeepKernelLearner:
+    """A learner in float64 none of whose parameters is at its start."""
+    torch.manual_seed(0)
+    n_classes = N_CLASSES if kind == "shared" else 0
+    spec = TaskSpec(kind, (N_INPUTS,), WIDTH, n_classes)
+    encoder = MLP(N_INPUTS, (5, WIDTH), "tanh")
+    learner = DeepKernelLearner(spec, encoder, kernel=kernel, **params).double()
+    with torch.no_grad():
+        for parameter in learner.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return learner
+
+
+def make_rows(
+    sizes: tuple[int, ...], n_rows: int, kind: str = "regression", seed: int = 0
+) -> Rows:
+    generator = torch.Generator().manual_seed(seed)
+    shape = (len(sizes), n_rows)
+    X = torch.randn(*shape, N_INPUTS, generator=generator, dtype=torch.float64)
+    mask = (torch.arange(n_rows) < torch.tensor(sizes)[:, None]).double()
+    X = X * mask[..., None]
+    if kind == "regression":
+        y = torch.randn(*shape, generator=generator, dtype=torch.float64)
+        return Rows(X, y * mask, mask)
+    ways = WAYS if kind == "own" else None
+    n_classes = torch.full((3,), N_CLASSES) if ways is None else ways
+    # Every class of a task's own is present; of shared ones the last never is.
+    n_present = n_classes - int(kind == "shared")
+    y = torch.arange(n_rows) % n_present[:, None]
+    return Rows(X, y * mask.long(), mask, N_CLASSES, ways)
+
+
+def make_episodes(kind: str = "regression", n_rows: int = 7) -> Episodes:
+    support = make_rows((4, 7, 5), n_rows, kind)
+    return Episodes(support, make_rows((5, 1, 3), 5, kind, seed=1))
+
+
+def slow_gram(kernel, left: Tensor, right: Tensor) -> Tensor:
+    """The kernel of all pairs of rows, from its formula for a pair."""
+    name = type(kernel).__name__.lower()
+    if name == "sum":
+        return sum(slow_gram(part, left, right) for part in kernel.kernels)
+    s = kernel.log_variance.exp() * math.exp(kernel.start)
+    a, b = left[:, None], right[None]
+    if name == "linear":
+        return (a * s * b).sum(-1) / a.shape[-1]
+    if name == "cosine":
+        return s * F.cosine_similarity(a, b, dim=-1)
+    if name == "constant":
+        return s * torch.ones(len(left), len(right)).double()
+    scale = math.sqrt(a.shape[-1]) * kernel.log_lengthscale.exp()
+    if name == "rbf":
+        return s * torch.exp(-0.5 * ((a - b) / scale).square().sum(-1))
+    a, b = a[..., None, :], b[..., None, :]
+    envelope = torch.exp(-0.5 * ((a - b) / scale).square().sum(-1))
+    wave = torch.cos((kernel.frequencies * (a - b)).sum(-1))
+    return (s * envelope * wave).sum(-1)
+
+
+def slow_targets(rows: Rows, i: int) -> Tensor:
+    """Targets of one task, a column per output."""
+    real = rows.mask[i] > 0
+    if not rows.n_classes:
+        return rows.y[i, real][:, None]
+    n_classes = N_CLASSES if rows.ways is None else int(rows.ways[i])
+    return torch.where(rows.y[i, real][:, None] == torch.arange(n_classes), 1.0, -1.0)
+
+
+def slow_mean(learner, phi: Tensor, n_outputs: int) -> Tensor:
+    mean = learner.prior_mean.expand(len(phi), n_outputs)
+    if learner.spec.kind != "regression":
+        mean = mean + 2 / n_outputs - 1
+    if learner.mean_weights is not None:
+        mean = mean + phi @ learner.mean_weights
+    return mean
+
+
+def slow_loss(learner: DeepKernelLearner, episodes: Episodes) -> Tensor:
+    query = episodes.query
+    noise = learner.log_noise.exp() + learner.min_noise**2
+    losses = []
+    for i in range(len(query.X)):
+        S, Q = (
+            learner.encoder(rows.X[i, rows.mask[i] > 0]).double() for rows in episodes
+        )
+        y, yq = (slow_targets(rows, i) for rows in episodes)
+        n_outputs = y.shape[1]
+        K = slow_gram(learner.kernel, S, S) + noise * torch.eye(len(S)).double()
+        cross = slow_gram(learner.kernel, Q, S)
+        prior = slow_gram(learner.kernel, Q, Q).diagonal() + noise
+        gain = cross @ torch.linalg.inv(K)
+        mean = slow_mean(learner, Q, n_outputs) + gain @ (
+            y - slow_mean(learner, S, n_outputs)
+        )
+        variance = prior - (gain * cross).sum(1)
+        if learner.objective == "predictive" and learner.spec.kind == "regression":
+            losses.append(gaussian_nll(mean[:, 0], variance.log(), yq[:, 0]).mean())
+            continue
+        evidence = 0.0
+        if learner.objective == "marginal":
+            Z, z = torch.cat([S, Q]), torch.cat([y, yq])
+            C = slow_gram(learner.kernel, Z, Z) + noise * torch.eye(len(Z)).double()
+            prior_mean = slow_mean(learner, Z, n_outputs)
+            of_outputs = [
+                torch.distributions.MultivariateNormal(m, C).log_prob(t)
+                for m, t in zip(prior_mean.T, z.T, strict=True)
+            ]
+            evidence = torch.stack(of_outputs).mean() / len(Z)
+            mean, variance = mean.detach(), variance.detach()
+        loss = -evidence
+        if learner.spec.kind != "regression":
+            logits = learner.log_temperature.exp() * 2 * mean / variance[:, None]
+            loss = loss + F.cross_entropy(logits, query.y[i, query.mask[i] > 0])
+        losses.append(loss)
+    return torch.stack(losses)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("mean", MEANS)
+def test_loss_and_meta_gradient_agree_with_inverses(kind, objective, mean):
+    learner = make_learner(kind, objective=objective, mean=mean)
+    episodes = make_episodes(kind)
+    expected, loss = slow_loss(learner, episodes), learner.meta_loss(episodes)
+    torch.testing.assert_close(loss, expected, rtol=1e-10, atol=0)
+    parameters = list(learner.parameters())
+    wanted, got = (
+        torch.autograd.grad(v.mean(), parameters, materialize_grads=True)
+        for v in (expected, loss)
+    )
+    for a, b in zip(got, wanted, strict=True):
+        assert (a - b).abs().max() <= 1e-10 * max(1.0, b.abs().max())
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels_agree_with_their_formulas(name):
+    kernel = make_kernel(name, WIDTH).double()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in kernel.parameters():
+            parameter += torch.randn(parameter.shape, generator=generator).double()
+    left, right = (
+        torch.randn(2, n, WIDTH, generator=generator).double() for n in (5, 3)
+    )
+    parameters = list(kernel.parameters())
+    got = kernel(left, right)
+    pairs = zip(left, right, strict=True)
+    expected = torch.stack([slow_gram(kernel, *pair) for pair in pairs])
+    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-12)
+    weights = torch.randn(got.shape, generator=generator).double()
+    for a, b in zip(
+        torch.autograd.grad((got * weights).sum(), parameters),
+        torch.autograd.grad((expected * weights).sum(), parameters),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+    diagonal = kernel(left, left).diagonal(dim1=1, dim2=2)
+    torch.testing.assert_close(kernel.diagonal(left), diagonal)
+    assert torch.linalg.eigvalsh(kernel(left, left)).min() > -1e-12
+
+
+def of_scikit_learn(learner: DeepKernelLearner):
+    """scikit-learn's kernel with the parameters of a learner's, and those' names."""
+    (kernel,) = learner.kernel.kernels
+    name = type(kernel).__name__
+    variance = kernel.variance().detach().numpy()
+    white = skl.WhiteKernel(learner.noise_variance().item())
+    if name == "RBF":
+        lengthscale = kernel.lengthscale().detach().numpy()
+        product = skl.ConstantKernel(variance.item()) * skl.RBF(lengthscale)
+        return product + white, [kernel.log_variance, kernel.log_lengthscale]
+    with torch.no_grad():  # scikit-learn's has one variance for all features
+        kernel.log_variance.fill_(0.4)
+    scale = kernel.variance()[0].item() / WIDTH
+    linear = skl.DotProduct(sigma_0=0, sigma_0_bounds="fixed")
+    return skl.ConstantKernel(scale) * linear + white, [kernel.log_variance]
+
+
+@pytest.mark.parametrize("name", ["rbf", "linear"])
+def test_as_scikit_learns_gaussian_process(name):
+    learner = make_learner(kernel=name)
+    kernel, parameters = of_scikit_learn(learner)
+    rows, query = make_rows((12,), 12), make_rows((6,), 6, seed=1)
+    features = learner.features(rows.X).detach()
+    gp = GaussianProcessRegressor(kernel, alpha=0, optimizer=None)
+    residual = rows.y[0].numpy() - learner.prior_mean.item()
+    gp.fit(features[0].numpy(), residual)
+    mean, std = gp.predict(learner.features(query.X)[0].detach(), return_std=True)
+    output = learner.predict(learner.adapt(rows), query.X)[0].detach()
+    got = output[:, 0] - learner.prior_mean.detach()
+    np.testing.assert_allclose(got, mean, rtol=1e-10)
+    np.testing.assert_allclose((output[:, 1] / 2).exp(), std, rtol=1e-10)
+
+    value, gradient = gp.log_marginal_likelihood(gp.kernel_.theta, eval_gradient=True)
+    evidence = learner.log_marginal_likelihood(features, rows)
+    assert evidence.item() == pytest.approx(value, rel=1e-10)
+    inputs = [*parameters, learner.log_noise]
+    *of_kernel, of_noise = torch.autograd.grad(evidence.sum(), inputs)
+    # Theirs is the logarithm of all the noise, ours of what is above the floor.
+    of_noise = of_noise * learner.noise_variance() / learner.log_noise.exp()
+    if name == "linear":
+        of_kernel = [of_kernel[0].sum()]
+    got = torch.cat([g.reshape(-1) for g in [*of_kernel, of_noise]]).detach()
+    np.testing.assert_allclose(got, gradient, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n_rows", [9, 40])
+def test_padding_is_inert_whatever_stands_in_it(kind, n_rows):
+    learner = make_learner(kind)
+    support, query = make_episodes(kind)
+    padded = make_rows((4, 7, 5), n_rows, kind, seed=2)
+    padded.X[:, :7], padded.y[:, :7] = support.X, support.y
+    X = torch.where(padded.mask[..., None] > 0, padded.X, 7.0)
+    padded = padded._replace(X=X)
+    if kind == "regression":
+        padded = padded._replace(y=torch.where(padded.mask > 0, padded.y, -3.0))
+    for function in (
+        lambda rows: learner.predict(learner.adapt(rows), query.X),
+        lambda rows: learner.log_marginal_likelihood(learner.features(rows.X), rows),
+        lambda rows: learner.meta_loss(Episodes(rows, query)),
+    ):
+        torch.testing.assert_close(
+            function(padded), function(support), rtol=1e-11, atol=1e-12
+        )
+
+
+def test_query_rows_do_not_influence_each_other():
+    learner, (support, query) = make_learner(), make_episodes()
+    state = learner.adapt(support)
+    together = learner.predict(state, query.X)
+    for j in range(query.X.shape[1]):
+        alone = learner.predict(state, query.X[:, j : j + 1])
+        torch.testing.assert_close(
+            alone, together[:, j : j + 1], rtol=1e-11, atol=1e-12
+        )
+
+
+@pytest.mark.parametrize("kind", ["regression", "shared"])
+def test_empty_support_gives_the_prior(kind):
+    learner = make_learner(kind, mean="linear")
+    query = make_rows((5,), 5)
+    output = learner.predict(learner.prior_state(), query.X)[0]
+    phi = learner.features(query.X)
+    mean = slow_mean(learner, phi[0], max(1, learner.spec.n_classes))
+    variance = learner.kernel.diagonal(phi)[0] + learner.noise_variance()
+    if kind == "regression":
+        expected = torch.stack([mean[:, 0], variance.log()], dim=1)
+    else:
+        expected = 2 * learner.log_temperature.exp() * mean / variance[:, None]
+    torch.testing.assert_close(output, expected)
+    nothing = make_rows((0, 0, 0), 4, kind)
+    of_padding = learner.predict(learner.adapt(nothing), query.X.expand(3, -1, -1))
+    torch.testing.assert_close(of_padding, output.expand(3, -1, -1))
+    assert make_learner("own").prior_state() is None
+
+
+def test_variance_never_grows_with_another_row():
+    learner = make_learner()
+    support, query = make_rows((8,), 8), make_rows((5,), 5, seed=1)
+    previous = torch.full((5,), torch.inf, dtype=torch.float64)
+    for k in range(9):
+        rows = Rows(*(value[:, :k] for value in support[:3]))
+        log_variance = learner.predict(learner.adapt(rows), query.X)[0, :, 1].detach()
+        assert (log_variance <= previous + 1e-12).all()
+        previous = log_variance
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 1e4])
+def test_outputs_are_finite_and_keep_the_dtype(kind, dtype, scale):
+    learner = make_learner(kind).to(dtype)
+    support, query = (rows.to("cpu", dtype) for rows in make_episodes(kind))
+    # Rows that are all the same, and far away, make a singular Gram matrix.
+    same = support._replace(X=torch.full_like(support.X, scale))
+    output = learner.predict(learner.adapt(same), query.X * scale)
+    assert output.dtype == dtype
+    # Two classes of a task's own leave two columns without a probability.
+    valid = output > -torch.inf if kind == "own" else torch.ones_like(output).bool()
+    assert torch.isfinite(output[valid]).all()
+    learner.meta_loss(Episodes(same, query)).mean().backward()
+    assert all(
+        torch.isfinite(p.grad).all() for p in learner.parameters() if p.grad is not None
+    )
+
+
+def test_of_marginal_likelihood_only_the_temperature_sees_the_query_alone():
+    """Where the labels' likelihood is judged, cross-entropy calibrates, no more."""
+    learner, (support, query) = make_learner("shared"), make_episodes("shared")
+    other = query._replace(y=(query.y + 1) % 3 * query.mask.long())
+    swapped = learner.meta_loss(Episodes(support, other)).sum()
+    loss = learner.meta_loss(Episodes(support, query)).sum()
+    assert swapped != loss
+    features = learner.features(support.X)
+    evidence = learner.log_marginal_likelihood(features, support).sum()
+    used = torch.autograd.grad(evidence, list(learner.parameters()), allow_unused=True)
+    unused = {
+        name
+        for (name, _), g in zip(learner.named_parameters(), used, strict=True)
+        if g is None
+    }
+    assert unused == {"log_temperature"}
+
+
+def test_cholesky_mends_only_the_matrices_that_need_it():
+    good = torch.tensor([[4.0, 1.0], [1.0, 3.0]], dtype=torch.float64)
+    singular = torch.tensor([[1.0, 1.0], [1.0, 1.0 - 1e-9]], dtype=torch.float64)
+    both, mask = torch.stack([good, singular]), torch.ones(2, 2).double()
+    factor = jittered_cholesky(both, mask)
+    torch.testing.assert_close(factor[0], torch.linalg.cholesky(good), rtol=0, atol=0)
+    torch.testing.assert_close(factor[1] @ factor[1].T, singular, rtol=0, atol=1e-7)
+    torch.testing.assert_close(
+        _least_jitter(both, mask), torch.tensor([[0.0, 0.0], [1e-8, 1e-8]]).double()
+    )
+    assert JITTERS[0] == 0
+
+
+def test_cholesky_of_a_singular_matrix_has_a_finite_gradient():
+    rows = torch.ones(1, 5, 2, dtype=torch.float64, requires_grad=True)
+    gram = rows @ rows.mT
+    mask = torch.ones(1, 5).double()
+    jittered_cholesky(gram, mask).square().sum().backward()
+    assert torch.isfinite(rows.grad).all()
+
+
+def test_a_thousand_rows():
+    learner = make_learner("regression", kernel="rbf+constant")
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(1, 1000, N_INPUTS, generator=generator)
+    y = X[..., 0].sin()
+    learner.float()
+    state = learner.adapt(Rows(X, y, torch.ones(1, 1000)))
+    output = learner.predict(state, X)
+    assert output.dtype == torch.float32
+    assert (output[0, :, 0] - y[0]).abs().mean() < 0.2
+
+
+@pytest.mark.parametrize("estimator", [DeepKernelRegressor, DeepKernelClassifier])
+@pytest.mark.parametrize("kernel", ["rbf+quadratic", "", "rbf++linear"])
+def test_an_unknown_kernel_is_named(estimator, kernel):
+    X, y, task = np.ones((8, 2)), np.arange(8) % 2, np.arange(8) // 4
+    with pytest.raises(ValueError, match="kernel must be one of 'rbf'"):
+        estimator(kernel=kernel, max_iter=1).fit(X, y, task=task)
+
+
+def test_intervals_cover_and_the_noise_is_found():
+    X, y, task = make_linear_tasks(300, n_rows=20, noise=0.5, random_state=0)
+    old, support = task < 200, np.arange(len(y)) % 20 < 8
+    est = DeepKernelRegressor(hidden_layer_sizes=(), kernel="linear+constant")
+    # From its start of about 1 the noise has to travel far.
+    est.set_params(max_iter=300, lr=0.05, random_state=0)
+    est.fit(X[old], y[old], task=task[old])
+    rows, query = ~old & support, ~old & ~support
+    est.adapt(X[rows], y[rows], task=task[rows])
+    mean, std = est.predict(X[query], task=task[query], return_std=True)
+    covered = np.mean(np.abs(mean - y[query]) < 1.645 * std)
+    assert covered == pytest.approx(0.9, abs=0.03)
+    # The law that drew the tasks has noise of .5; five weights are uncertain as well.
+    assert 0.5 < std.mean() < 1.0
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_class_that_the_support_lacks_is_predicted(objective):
+    """Tasks shift all classes together: two of them tell where the third must be."""
+    rng = np.random.default_rng(0)
+    task, y = np.repeat(np.arange(60), 24), np.tile(["a", "b", "c"], 60 * 8)
+    shift = rng.normal(size=(60, 2))[task]
+    centre = np.array([[-3.0, 0.0], [3.0, 0.0], [0.0, 4.0]])[
+        np.unique(y, return_inverse=True)[1]
+    ]
+    X = centre + shift + 0.5 * rng.normal(size=(len(y), 2))
+    old = task < 50
+    est = DeepKernelClassifier(objective=objective, max_iter=100, random_state=0)
+    est.fit(X[old], y[old], task=task[old])
+    support = ~old & (y != "c") & (np.arange(len(y)) % 24 < 12)
+    est.adapt(X[support], y[support], task=task[support])
+    third = ~old & (y == "c")
+    assert np.mean(est.predict(X[third], task=task[third]) == "c") > 0.8
