@@ -13,12 +13,14 @@ import numpy as np
 import torch
 import workloads
 from bulk import Bulk
-from peers import higher_, jax_, learn2learn_, loop, torchopt_
+from peers import higher_, jax_, learn2learn_, loop, own_loops, torchopt_
 from torch import nn
 from workloads import Workload
 
+from sklmeta.gradient_based.anil import ANILLearner
 from sklmeta.gradient_based.maml import MAMLLearner
 from sklmeta.gradient_based.network import ENGINES
+from sklmeta.gradient_based.reptile import ReptileLearner
 from sklmeta.learner import Episodes, Rows, TaskSpec
 
 TOLERANCE = 1e-12  # of float64 meta-gradients, relative to the largest entry
@@ -83,6 +85,84 @@ def meta_gradient_error(workload: Workload, engine: str) -> float | None:
         float((found[name].grad - p.grad).abs().max()) / largest
         for name, p in expected.items()
     )
+
+
+def check_own_loops() -> None:
+    """ANIL and Reptile, in float64, go where their plain loops go.
+
+    Reptile by gradient steps on whole supports: with Adam a batch of tasks shares one
+    state, and draws other minibatches.
+
+    Raises
+    ------
+    AssertionError
+        If a gradient differs by more than the tolerance.
+    """
+    for workload in (workloads.sinusoid(5), workloads.tabular(meta_batch_size=3)):
+        n_classes = 0
+        spec = TaskSpec(
+            workload.kind, workload.X.shape[2:], workload.n_features_out, n_classes
+        )
+        support, query = episodes(workload)
+        for cls in (ANILLearner, ReptileLearner):
+            torch.manual_seed(0)
+            net = loop.make_net(workload).double()
+            params: dict[str, Any] = {"head_init": "shared"}
+            if cls is ReptileLearner:
+                params |= {"inner_optimizer": "sgd", "inner_batch_size": 100}
+            learner = cls(
+                spec,
+                copy.deepcopy(net[0]),
+                inner_lr=workload.inner_lr,
+                inner_steps=workload.inner_steps,
+                **params,
+            ).double()
+            weights = {our_name(k): v for k, v in net.state_dict().items()}
+            learner.load_state_dict(weights, strict=False)
+            learner(Episodes(support, query)).mean().backward()
+            found = {name: p.grad for name, p in learner.named_parameters()}
+            if cls is ANILLearner:
+                expected = anil_gradients(workload, net, support, query)
+            else:
+                expected = reptile_displacements(workload, net, support)
+            largest = max(float(g.abs().max()) for g in expected.values())
+            for name, gradient in expected.items():
+                error = float((found[our_name(name)] - gradient).abs().max())
+                assert error / largest < TOLERANCE, (workload.name, cls, name, error)
+
+
+def anil_gradients(
+    workload: Workload, net: nn.Module, support: Rows, query: Rows
+) -> dict[str, torch.Tensor]:
+    for t in range(workload.meta_batch_size):
+        pair = (support.X[t], support.y[t]), (query.X[t], query.y[t])
+        own_loops.anil_backward(workload, net, *pair)
+    return {name: p.grad for name, p in net.named_parameters()}
+
+
+def reptile_displacements(
+    workload: Workload, net: nn.Module, support: Rows
+) -> dict[str, torch.Tensor]:
+    """Start minus the mean over the tasks, and over equal rows of the head."""
+    whole = loop.whole_net(workload).double()
+    start = {
+        name: value.expand(whole.get_parameter(name).shape).clone()
+        for name, value in net.state_dict().items()
+    }
+    whole.load_state_dict(start)
+    sgd = torch.optim.SGD(whole.parameters(), workload.inner_lr)
+    ends = []
+    for X, y in zip(support.X, support.y, strict=True):
+        batches = [(X, y)] * workload.inner_steps
+        ends.append(own_loops.reptile_task(workload, whole, sgd, batches))
+    gone = {
+        name: start[name] - torch.stack(found).mean(0)
+        for name, *found in zip(start, *ends, strict=True)
+    }
+    if workload.kind == "own":
+        for name in ("1.weight", "1.bias"):
+            gone[name] = gone[name].mean(0, keepdim=True)
+    return gone
 
 
 def check_peers() -> None:

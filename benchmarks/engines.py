@@ -26,7 +26,12 @@ from typing import Any
 import numpy as np
 import torch
 import workloads
-from agreement import check_adaptation, check_meta_gradients, check_peers
+from agreement import (
+    check_adaptation,
+    check_meta_gradients,
+    check_own_loops,
+    check_peers,
+)
 from bulk import Bulk
 from compiled import compiled_row
 from peers import (
@@ -34,7 +39,9 @@ from peers import (
     higher_,
     jax_,
     learn2learn_,
+    learned_steps,
     loop,
+    own_loops,
     seconds_per_update,
     torchopt_,
 )
@@ -187,6 +194,45 @@ def proto_net() -> Row:
     return row
 
 
+def own_loop(
+    name: str,
+    workload: Workload,
+    make: Callable[[Workload, int], Any],
+    loop_updates: Callable[[Workload], Updates],
+) -> Row:
+    """An estimator against its own algorithm, one task after the other."""
+    X, y, task = workload.table()
+
+    def fit_seconds(n: int) -> tuple[float, Any]:
+        estimator = make(workload, n)
+        start = time.perf_counter()
+        estimator.fit(X, y, task=task)
+        return (time.perf_counter() - start) / n, estimator
+
+    row = meta_training(workload, ["only"], fit_seconds, loop_updates=loop_updates)
+    row.title = f"{name}, {workload.title}"
+    return row
+
+
+def anil(workload: Workload) -> Row:
+    return own_loop("ANIL", workload, workloads.anil, own_loops.anil_updates)
+
+
+def reptile(workload: Workload) -> Row:
+    name = f"Reptile (minibatches of {workloads.INNER_BATCH})"
+    return own_loop(name, workload, workloads.reptile, own_loops.reptile_updates)
+
+
+def meta_sgd(workload: Workload) -> Row:
+    updates = learned_steps.meta_sgd_updates
+    return own_loop("Meta-SGD", workload, workloads.meta_sgd, updates)
+
+
+def stabilised(workload: Workload) -> Row:
+    updates = learned_steps.stabilised_updates
+    return own_loop("MAML++", workload, workloads.stabilised, updates)
+
+
 def bulk_adaptation(ragged: bool) -> Row:
     """`adapt` and `predict`, against adapting to one task after the other."""
     workload = workloads.tabular()
@@ -215,6 +261,15 @@ ROWS: dict[str, Callable[[], Row]] = {
     "conv4-32": lambda: conv4(32),
     "conv4-64": lambda: conv4(64),
     "protonet": proto_net,
+    "anil-sinusoid-5": lambda: anil(workloads.sinusoid(5)),
+    "anil-tabular": lambda: anil(workloads.tabular()),
+    "reptile-sinusoid-5": lambda: reptile(workloads.sinusoid(5)),
+    "reptile-tabular": lambda: reptile(workloads.tabular()),
+    "meta-sgd-sinusoid-1": lambda: meta_sgd(workloads.sinusoid(1)),
+    "meta-sgd-sinusoid-5": lambda: meta_sgd(workloads.sinusoid(5)),
+    "meta-sgd-tabular": lambda: meta_sgd(workloads.tabular()),
+    "stabilised-sinusoid-5": lambda: stabilised(workloads.sinusoid(5)),
+    "stabilised-tabular": lambda: stabilised(workloads.tabular()),
     "bulk-equal": lambda: bulk_adaptation(ragged=False),
     "bulk-ragged": lambda: bulk_adaptation(ragged=True),
 }
@@ -241,6 +296,7 @@ def main() -> None:
     warnings.simplefilter("ignore", EngineWarning)
     error = check_meta_gradients()
     check_peers()
+    check_own_loops()
     lines = [f"{CHECKED} {error:.0e}, relative.", ""]
     rows = []
     for name in args.workloads:

@@ -16,7 +16,6 @@ query of other drawings. One thread; at most 30 CPU minutes of training in each 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from typing import Any
 
@@ -24,13 +23,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from omniglot_rows import BUILDERS, PUBLISHED
-from report import RESULTS, write_report
+from report import DOCS, keep, kept, write_report
 
 from sklmeta.datasets import fetch_omniglot
 
 N_QUERY = 10
 N_EPISODES = {5: 600, 20: 200}
-KEPT = RESULTS / "omniglot.json"
 
 
 def draw_episodes(
@@ -93,7 +91,7 @@ def run(name: str, seed: int, max_iter: int | None) -> dict[str, Any]:
     return result
 
 
-def lines_of(kept: dict[str, Any]) -> list[str]:
+def lines_of(figures: dict[str, Any]) -> list[str]:
     """Markdown: one row per method and setting; what was not run says so."""
     lines = [
         "Accuracy in % on random episodes of 5 (20) of the 659 evaluation characters,",
@@ -105,7 +103,7 @@ def lines_of(kept: dict[str, Any]) -> list[str]:
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in PUBLISHED:
-        own = kept.get(row.name, {})
+        own = figures.get(row.name, {})
         key = row.setting + row.transductive * ", transductive"
         ours, tail = "not run", ["", "", ""]
         if key in own:
@@ -119,7 +117,7 @@ def lines_of(kept: dict[str, Any]) -> list[str]:
         cells = [row.method, key, row.paper, row.others, ours, *tail]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "## Settings", ""]
-    lines += [f"- `{name}`: `{own['model']}`" for name, own in kept.items()]
+    lines += [f"- `{name}`: `{own['model']}`" for name, own in figures.items()]
     return lines
 
 
@@ -133,12 +131,15 @@ def main() -> None:
     for name in args.names:
         result = run(name, args.seed, 20 if args.fast else None)
         if not args.fast:
-            kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-            kept[name] = result
-            KEPT.write_text(json.dumps(kept, indent=1) + "\n")
+            keep("omniglot", name, result)
     if not args.fast:
-        kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-        write_report("omniglot", "Omniglot, Conv4 at 28 x 28.", lines_of(kept))
+        write_report(
+            "omniglot",
+            "Omniglot: the papers, others' replications, and ours. Conv4 at 28 x 28.",
+            lines_of(kept("omniglot")),
+            folder=DOCS,
+            command="python benchmarks/omniglot.py NAME",
+        )
 
 
 if __name__ == "__main__":

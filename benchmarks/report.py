@@ -5,33 +5,55 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 RESULTS = Path(__file__).parent / "results"
+DOCS = Path(__file__).parents[1] / "docs"
 PACKAGES = ("numpy", "scikit-learn", "skorch", "torch")
 
 
 def write_report(
-    name: str, title: str, lines: Sequence[str], packages: Sequence[str] = PACKAGES
+    name: str,
+    title: str,
+    lines: Sequence[str],
+    packages: Sequence[str] = PACKAGES,
+    *,
+    folder: Path = RESULTS,
+    command: str | None = None,
 ) -> None:
-    """Print a table and write it to ``results/<name>.md``."""
+    """Print a table and write it to ``<folder>/<name>.md``."""
     script = Path(sys.argv[0]).name
-    command = " ".join(["python", f"benchmarks/{script}", *sys.argv[1:]])
+    if command is None:
+        command = " ".join(["python", f"benchmarks/{script}", *sys.argv[1:]])
     versions = ", ".join(filter(None, map(package_version, packages)))
     machine = f"{os.cpu_count()} CPU cores ({platform.machine()}), shared"
     head = [f"# {name}", "", title, "", f"`{command}`", ""]
     foot = ["", f"Python {platform.python_version()}, {versions}; {machine}.", ""]
     text = "\n".join([*head, *lines, *foot])
     print(text)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.md").write_text(text)
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.md").write_text(text)
+
+
+def kept(name: str) -> dict[str, Any]:
+    """Figures that earlier runs kept, by model: long tables grow row by row."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def keep(name: str, model: str, figures: dict[str, Any]) -> None:
+    """Keep the figures of one model, which replace those of an earlier run."""
+    text = json.dumps({**kept(name), model: figures}, indent=1)
+    (RESULTS / f"{name}.json").write_text(text + "\n")
 
 
 def package_version(package: str) -> str:

@@ -21,11 +21,28 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklmeta import MAMLClassifier, MAMLRegressor, ProtoNetClassifier
+from sklmeta import (
+    ANILClassifier,
+    ANILRegressor,
+    MAMLClassifier,
+    MAMLRegressor,
+    MetaSGDClassifier,
+    MetaSGDRegressor,
+    ProtoNetClassifier,
+    ReptileClassifier,
+    ReptileRegressor,
+)
 from sklmeta.datasets import make_sinusoids
 from sklmeta.encoders import MLP, Conv4
 
 OUTER_LR = 1e-3
+REPTILE_LR = 1.0
+INNER_BATCH = 10  # rows of Reptile's minibatches
+STABILISERS: dict[str, Any] = {  # all of MAML++'s
+    "multi_step_loss": 0.1,
+    "learn_inner_lr": True,
+    "derivative_order_annealing": 0.3,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,3 +293,48 @@ def proto_net(workload: Workload, max_iter: int, **params: Any) -> Any:
         random_state=0,
         **{"device": "cpu", **params},
     )
+
+
+def _as_asked(workload: Workload, max_iter: int) -> dict[str, Any]:
+    """What ANIL and Reptile have in common: the workload's episodes and widths."""
+    return {
+        "hidden_layer_sizes": workload.widths,
+        "inner_lr": workload.inner_lr,
+        "inner_steps": workload.inner_steps,
+        "n_shots": workload.n_support,
+        "n_query": workload.n_query,
+        "meta_batch_size": workload.meta_batch_size,
+        "max_iter": max_iter,
+        "device": "cpu",
+        "random_state": 0,
+        **({"n_way": workload.n_way} if workload.kind == "own" else {}),
+    }
+
+
+def anil(workload: Workload, max_iter: int) -> Any:
+    """ANIL, whose head starts from one vector for all classes."""
+    params = _as_asked(workload, max_iter) | {"lr": OUTER_LR}
+    if workload.kind == "own":
+        return ANILClassifier(head_init="shared", **params)
+    return ANILRegressor(**params)
+
+
+def reptile(workload: Workload, max_iter: int) -> Any:
+    """Reptile as its reference code has it, with all tasks at once."""
+    params = _as_asked(workload, max_iter)
+    params |= {"lr": REPTILE_LR, "inner_batch_size": INNER_BATCH}
+    if workload.kind == "own":
+        return ReptileClassifier(head_init="shared", **params)
+    return ReptileRegressor(**params)
+
+
+def meta_sgd(workload: Workload, max_iter: int) -> Any:
+    params = _as_asked(workload, max_iter) | {"lr": OUTER_LR}
+    if workload.kind == "own":
+        return MetaSGDClassifier(head_init="shared", **params)
+    return MetaSGDRegressor(**params)
+
+
+def stabilised(workload: Workload, max_iter: int) -> Any:
+    """MAML with all of MAML++'s stabilisers."""
+    return workload.estimator(max_iter, **STABILISERS)

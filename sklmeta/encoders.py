@@ -112,7 +112,7 @@ class Conv4(nn.Sequential):
             ]
         super().__init__(*blocks, nn.Flatten())
         # The layout that CPU kernels prefer: 1.5 times faster in training, 2.3 without.
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def build_encoder(

@@ -21,6 +21,11 @@ from sklmeta.datasets import make_sensor_arrays, make_sinusoids
 from sklmeta.engine import EngineWarning
 from sklmeta.learner import Episodes, Rows
 
+STABILISED = {
+    "multi_step_loss": 0.5,
+    "learn_inner_lr": True,
+    "derivative_order_annealing": 0.7,
+}
 SMALL = {"hidden_layer_sizes": (8,), "max_iter": 6, "random_state": 0}
 
 
@@ -74,6 +79,14 @@ SENSORS = make_sensor_arrays(12, n_rows=20, random_state=0)
         ),
         (sklmeta.MAMLRegressor(module=Normalised, inner_steps=2, **SMALL), SINUSOIDS),
         (sklmeta.MAMLClassifier(inner_steps=2, **SMALL), SENSORS),
+        (sklmeta.MAMLRegressor(inner_steps=2, **STABILISED, **SMALL), SINUSOIDS),
+        (
+            sklmeta.MAMLRegressor(
+                module=Normalised, inner_steps=2, **STABILISED, **SMALL
+            ),
+            SINUSOIDS,
+        ),
+        (sklmeta.MetaSGDClassifier(n_way=3, n_shots=2, n_query=3, **SMALL), SENSORS),
         (
             sklmeta.MAMLClassifier(
                 inner_steps=2, n_way=3, n_shots=(1, 3), n_query=3, **SMALL
@@ -88,7 +101,18 @@ SENSORS = make_sensor_arrays(12, n_rows=20, random_state=0)
             SINUSOIDS,
         ),
     ],
-    ids=["ragged", "first_order", "module", "shared", "own", "protonet", "transformer"],
+    ids=[
+        "ragged",
+        "first_order",
+        "module",
+        "shared",
+        "stabilised",
+        "stabilised_module",
+        "meta_sgd",
+        "own",
+        "protonet",
+        "transformer",
+    ],
 )
 def test_weights_do_not_depend_on_it(estimator, data, quick_compiler):
     models = fit_both(estimator, data)

@@ -170,7 +170,7 @@ def fetch_tox21(
     if disjoint:
         rng = check_random_state(random_state)
         frame = deal_molecules(frame, new_assay, new_fraction, rng)
-    columns: dict[str, Any] = {name: frame[name] for name in frame}
+    columns: dict[str, Any] = {str(name): frame[name] for name in frame}
     if not as_frame:
         columns = {
             "smiles": frame["smiles"].to_numpy(dtype=object),

@@ -119,18 +119,24 @@ class Vector:
     operation.
     """
 
-    memory: Tensor | None = None
+    memory: Any = None
     weights: list[Any]
     biases: list[Any]
 
-    def __init__(self, layers: Sequence[Layer], shapes: Shapes, arena: Arena | None):
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        shapes: Shapes,
+        arena: Arena | None,
+        memory: Tensor | None = None,
+    ):
         self.layers = layers
         self.weights = [None] * len(layers)
         self.biases = [None] * len(layers)
         if arena is None:
             return
         sizes = [math.prod(shape) for shape in shapes.values()]
-        self.memory = arena.take(sum(sizes))
+        self.memory = arena.take(sum(sizes)) if memory is None else memory
         blocks = dict(zip(shapes, self.memory.split(sizes), strict=True))
         self.put({name: blocks[name].view(shape) for name, shape in shapes.items()})
 
@@ -166,15 +172,39 @@ class Vector:
                 found[layer.bias] = bias
         return found
 
-    def step(self, direction: Vector, lr: float, out: Vector) -> None:
+    def step(self, direction: Vector, lr: float | Vector, out: Vector) -> None:
         """Write ``self - lr * direction`` to `out`."""
         if self.memory is not None and direction.memory is not None:
-            torch.sub(self.memory, direction.memory, alpha=lr, out=out.memory)
+            if isinstance(lr, Vector):
+                torch.addcmul(
+                    self.memory, direction.memory, lr.memory, value=-1, out=out.memory
+                )
+            else:
+                torch.sub(self.memory, direction.memory, alpha=lr, out=out.memory)
             return
         other = direction.named()
+        rates = lr.named() if isinstance(lr, Vector) else dict.fromkeys(other, lr)
         out.put(
-            {name: value - lr * other[name] for name, value in self.named().items()}
+            {
+                name: value - rates[name] * other[name]
+                for name, value in self.named().items()
+            }
         )
+
+    def multiply(self, other: Vector, out: Vector) -> None:
+        """Write the product, entry by entry, to `out`."""
+        if self.memory is not None:
+            torch.mul(self.memory, other.memory, out=out.memory)
+            return
+        own, others = self.named(), other.named()
+        out.put({name: value * others[name] for name, value in own.items()})
+
+    def add_product(self, one: Vector, other: Vector) -> None:
+        if self.memory is not None:
+            self.memory.addcmul_(one.memory, other.memory)
+            return
+        ones, others = one.named(), other.named()
+        self.put({n: value + ones[n] * others[n] for n, value in self.named().items()})
 
 
 @dataclass
@@ -218,6 +248,8 @@ class DenseNetwork:
     one network of the arena may be in use at a time. Without one every result is a new
     tensor, as a compiler wants it.
     """
+
+    learned: Any = None  # LearnedRates, where the step sizes are learned
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ MAML, ANIL, Meta-SGD and Reptile differ in what they hand over and in nothing el
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -23,6 +23,9 @@ LossFunction = Callable[[Parameters], Tensor]
 UpdateRule = Callable[[Parameters, Parameters], Parameters]
 """Maps parameters and gradients of the tasks to the parameters one step later."""
 
+UpdateRules = UpdateRule | Sequence[UpdateRule]
+"""One rule for all steps, or one for each."""
+
 GROWTH_LIMIT = 10.0
 MAX_HALVINGS = 10
 
@@ -33,6 +36,16 @@ def gradient_step(
     """One step of gradient descent, the update rule of MAML."""
     return {
         name: torch.sub(value, gradients[name], alpha=lr)
+        for name, value in parameters.items()
+    }
+
+
+def scaled_step(
+    parameters: Parameters, gradients: Parameters, *, rates: Parameters
+) -> Parameters:
+    """One step with a step size of each parameter's own; they have no task axis."""
+    return {
+        name: torch.addcmul(value, gradients[name], rates[name], value=-1)
         for name, value in parameters.items()
     }
 
@@ -61,7 +74,7 @@ def task_gradients(
 def inner_loop(
     loss_function: LossFunction,
     parameters: Parameters,
-    update: UpdateRule,
+    update: UpdateRules,
     n_steps: int,
     *,
     first_order: bool = False,
@@ -76,8 +89,8 @@ def inner_loop(
     parameters : dict of Tensor
         Where to start: {name: (n_tasks, *shape)}, requiring gradients.
 
-    update : callable
-        The update rule, called with parameters and gradients.
+    update : callable or sequence of callable
+        The update rule, or that of each step; called with parameters and gradients.
 
     n_steps : int
         Number of steps.
@@ -91,8 +104,24 @@ def inner_loop(
     adapted : dict of Tensor
         Same names and shapes as `parameters`.
     """
+    path = inner_path(
+        loss_function, parameters, update, n_steps, first_order=first_order
+    )
+    return path[-1] if path else parameters
+
+
+def inner_path(
+    loss_function: LossFunction,
+    parameters: Parameters,
+    update: UpdateRules,
+    n_steps: int,
+    *,
+    first_order: bool = False,
+) -> list[Parameters]:
+    """As `inner_loop`, with the parameters after each of the steps."""
+    path = []
     with torch.enable_grad():
-        for _ in range(n_steps):
+        for step in range(n_steps):
             if torch.compiler.is_compiling():
                 # What autograd.grad records has no place in a compiled graph.
                 gradients = torch.func.grad(lambda p: loss_function(p).sum())(
@@ -104,14 +133,19 @@ def inner_loop(
                 gradients = task_gradients(
                     loss_function(parameters), parameters, create_graph=not first_order
                 )
-            parameters = update(parameters, gradients)
-    return parameters
+            parameters = _rule(update, step)(parameters, gradients)
+            path.append(parameters)
+    return path
+
+
+def _rule(update: UpdateRules, step: int) -> UpdateRule:
+    return update if callable(update) else update[step]
 
 
 def guarded_inner_loop(
     loss_function: LossFunction,
     parameters: Parameters,
-    update: UpdateRule,
+    update: UpdateRules,
     n_steps: int,
     *,
     n_trained_steps: int,
@@ -132,8 +166,8 @@ def guarded_inner_loop(
     parameters : dict of Tensor
         Where to start: {name: (n_tasks, *shape)}.
 
-    update : callable
-        The learned update rule.
+    update : callable or sequence of callable
+        The learned update rule, or that of each of the trained steps.
 
     n_steps : int
         Number of steps.
@@ -142,7 +176,7 @@ def guarded_inner_loop(
         How many of them follow the learned rule.
 
     extra_update : callable, default=None
-        Update rule of the further steps; None is `update`.
+        Update rule of the further steps; None is `update`, if that is one.
 
     Returns
     -------
@@ -159,7 +193,7 @@ def guarded_inner_loop(
         n_guarded = torch.zeros(len(start), dtype=torch.long, device=start.device)
         for step in range(n_steps):
             trained = step < n_trained_steps
-            rule = update if trained else extra_update or update
+            rule = _rule(update if trained else extra_update or update, step)
             limit = ceiling if trained else loss.detach()
             gradients = task_gradients(loss, parameters, create_graph=False)
             parameters, loss, whole = _guarded_step(

@@ -8,48 +8,34 @@ from __future__ import annotations
 import numbers
 import warnings
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sklmeta._compat import Interval, StrOptions
 from sklmeta._docs import document
 from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
 from sklmeta.base import BaseMetaEstimator
 from sklmeta.faces import MetaClassifierMixin, MetaRegressorMixin
-from sklmeta.gradient_based.adjoint import DenseDescent
-from sklmeta.gradient_based.inner_loop import (
-    gradient_step,
-    guarded_inner_loop,
-    inner_loop,
-    stayed_within_bounds,
-)
-from sklmeta.gradient_based.network import ENGINES, HEAD_INITS, AdaptedNetwork
-from sklmeta.learner import (
-    Episodes,
-    Rows,
-    State,
-    TaskSpec,
-    accumulate_gradients,
-    of_tasks,
-    row_loss,
-)
+from sklmeta.gradient_based.descent import DescentLearner
+from sklmeta.gradient_based.network import ENGINES, HEAD_INITS
+from sklmeta.gradient_based.stabilisers import StepSizes, step_weights
+from sklmeta.learner import TaskSpec
 
 
-class MAMLLearner(AdaptedNetwork):
+class MAMLLearner(DescentLearner):
     """Learns the parameters from which gradient descent on a support set starts.
-
-    The network is an encoder and a linear head; adaptation moves both.
 
     Parameters
     ----------
     spec, encoder
         As in `AdaptedNetwork`.
 
-    inner_lr, inner_steps, adapt_steps, first_order, head_init, engine
+    learn_inner_lr, multi_step_loss, derivative_order_annealing
         As in `MAMLClassifier`.
+
+    **params
+        Further parameters of `DescentLearner`.
     """
 
     def __init__(
@@ -57,113 +43,40 @@ class MAMLLearner(AdaptedNetwork):
         spec: TaskSpec,
         encoder: nn.Module,
         *,
-        inner_lr: float = 0.1,
-        inner_steps: int = 5,
-        adapt_steps: int | None = None,
-        first_order: bool = False,
-        head_init: str = "prototypes",
-        engine: str = "auto",
+        learn_inner_lr: bool = False,
+        multi_step_loss: float = 0.0,
+        derivative_order_annealing: float = 0.0,
+        **params: Any,
     ):
-        super().__init__(
-            spec, encoder, inner_steps=inner_steps, head_init=head_init, engine=engine
-        )
-        self.adapt_steps = inner_steps if adapt_steps is None else adapt_steps
-        self.first_order = first_order
-        self.update = partial(gradient_step, lr=inner_lr)
-        self._descent: DenseDescent | None = None
-        if self.dense is not None:
-            self._descent = DenseDescent(
-                self.dense, lr=inner_lr, first_order=first_order
-            )
+        super().__init__(spec, encoder, **params)
+        self.multi_step_loss = multi_step_loss
+        self.derivative_order_annealing = derivative_order_annealing
+        if learn_inner_lr:
+            shapes = {n: (1,) * len(s) for n, s in self.adapted_shapes().items()}
+            self.step_sizes = StepSizes(shapes, self.inner_steps, self.inner_lr)
 
-    @property
-    def body_stays(self) -> bool:
-        """Whether adaptation leaves the encoder as it is, whatever the support.
-
-        With identical class vectors the gradient of the first step with respect to the
-        encoder is exactly zero; a second step is needed to move it.
-        """
-        shared = self.spec.kind == "own" and not self.has_prototypes
-        return shared and self.inner_steps == 1
-
-    def adapt(self, support: Rows) -> State:
-        """Take the gradient steps; see the base class.
-
-        In training mode the state keeps its graph. In evaluation mode it does not, and
-        the steps are guarded: ``state["n_guarded"]``, of shape (n_tasks,), counts
-        those that were shortened or dropped.
-        """
-        if self.training:
-            return self._plain_adapt(support)
-        if self._descent is None:
-            return self._guarded_adapt(support)
-        with torch.no_grad():
-            start = self.start(support)
-        state, losses = self._descent.descend(start, support, self.adapt_steps)
-        wild = ~stayed_within_bounds(state, losses, self.inner_steps)
-        state["n_guarded"] = torch.zeros_like(wild, dtype=torch.long)
-        # The guard seldom acts, and then on few tasks, which no other task sees.
-        if wild.any():
-            tasks = wild.nonzero()[:, 0]
-            for name, value in self._guarded_adapt(of_tasks(support, tasks)).items():
-                state[name][tasks] = value
-        return state
-
-    def _guarded_adapt(self, support: Rows) -> State:
-        with torch.no_grad():
-            start = self.own_start(support)
-        state, n_guarded = guarded_inner_loop(
-            partial(self.support_loss, support=support),
-            start,
-            self.update,
-            self.adapt_steps,
-            n_trained_steps=self.inner_steps,
-        )
-        return {**state, "n_guarded": n_guarded}
-
-    def predict(self, state: State, X: Tensor) -> Tensor:
-        return self.run(state, X)
-
-    def meta_loss(self, episodes: Episodes) -> Tensor:
-        """Query loss after unguarded steps, also in evaluation mode."""
-        support, query = episodes
-        if self._descent is not None:
-            start = self.start(support)
-            return self._descent.query_loss(start, support, query, self.inner_steps)
-        return row_loss(self.run(self._plain_adapt(support), query.X), query)
-
-    def accumulate(self, episodes: Episodes, scale: float) -> Tensor:
-        """See the base class; the adjoint needs autograd for the start alone."""
-        if self._descent is None:
-            return super().accumulate(episodes, scale)
-        if self.compiler is not None:
-            episodes = self.compiler.pad(episodes)
-        self._descent.compiler = self.compiler
-        support, query = episodes
-        start = self.start(support)
-        losses, gradients = self._descent.gradients(
-            start, support, query, self.inner_steps, scale
-        )
-        accumulate_gradients(list(start.values()), gradients)
-        return losses
-
-    def _plain_adapt(self, support: Rows) -> State:
-        with torch.enable_grad():
-            return inner_loop(
-                partial(self.support_loss, support=support),
-                self.own_start(support),
-                self.update,
-                self.inner_steps,
-                first_order=self.first_order,
-            )
+    def begin_update(self, progress: float) -> None:
+        """Enter the phase of the training; see the base class."""
+        if not self.multi_step_loss and not self.derivative_order_annealing:
+            return
+        weights = None
+        if progress < self.multi_step_loss:
+            weights = step_weights(self.inner_steps, progress / self.multi_step_loss)
+        early = progress < self.derivative_order_annealing
+        self.enter_phase(self.first_order or early, weights)
 
 
-_INNER_CONSTRAINTS: dict[str, Any] = {
+INNER_CONSTRAINTS: dict[str, Any] = {
     "inner_lr": [Interval(numbers.Real, 0, None, closed="neither")],
     "inner_steps": [Interval(numbers.Integral, 1, None, closed="left")],
     "adapt_steps": [Interval(numbers.Integral, 0, None, closed="left"), None],
     "first_order": ["boolean"],
     "engine": [StrOptions(set(ENGINES))],
+}
+_STABILISERS: dict[str, Any] = {
+    "multi_step_loss": [Interval(numbers.Real, 0, 1, closed="both")],
+    "learn_inner_lr": ["boolean"],
+    "derivative_order_annealing": [Interval(numbers.Real, 0, 1, closed="both")],
 }
 
 
@@ -175,6 +88,9 @@ class _MAMLParameters(BaseMetaEstimator):
     inner_steps: int = 5
     adapt_steps: int | None = None
     first_order: bool = False
+    multi_step_loss: float = 0.0
+    learn_inner_lr: bool = False
+    derivative_order_annealing: float = 0.0
     engine: str = "auto"
     n_shots: int | tuple[int, int] = (6, 24)
     n_query: int = 30
@@ -191,6 +107,20 @@ class _MAMLParameters(BaseMetaEstimator):
             first_order=self.first_order,
             head_init=getattr(self, "head_init", "shared"),
             engine=self.engine,
+            multi_step_loss=self.multi_step_loss,
+            learn_inner_lr=self.learn_inner_lr,
+            derivative_order_annealing=self.derivative_order_annealing,
+        )
+
+
+def warn_if_body_stays(estimator: Any, learner: DescentLearner) -> None:
+    if learner.body_stays and not hasattr(estimator, "_weights"):
+        warnings.warn(
+            "With head_init='shared' and inner_steps=1 adaptation leaves the encoder "
+            "as it is: from identical class vectors its first gradient is zero. Use "
+            "inner_steps >= 2, or head_init='prototypes'.",
+            UserWarning,
+            stacklevel=3,
         )
 
 
@@ -207,24 +137,13 @@ class MAMLClassifier(MetaClassifierMixin, _MAMLParameters):
     inner_lr : float, default=0.1
         Step size of adaptation.
 
-    inner_steps : int, default=5
-        Gradient steps on the support in meta-training.
+    %(inner_steps)s
 
-    adapt_steps : int, default=None
-        Gradient steps in `adapt`; None is `inner_steps`. Steps beyond `inner_steps`
-        are taken with backtracking.
+    %(stabilisers)s
 
-    first_order : bool, default=False
-        Take the inner gradients as constants (FOMAML): cheaper, a little less
-        accurate.
+    %(head_init)s
 
-    head_init : {"shared", "prototypes"}, default="prototypes"
-        Start of the head where classes are a task's own: one learned vector for all
-        classes, or the linear form of squared distances to the class means.
-
-    engine : {"auto", "adjoint", "batched", "vmap", "loop"}, default="auto"
-        How the encoder runs with the weights of many tasks; "auto" chooses, and
-        `engine_` tells.
+    %(engine)s
 
     %(module)s
 
@@ -244,6 +163,7 @@ class MAMLClassifier(MetaClassifierMixin, _MAMLParameters):
 
     See Also
     --------
+    MetaSGDClassifier : Learns a step of every parameter's own too.
     ProtoNetClassifier : Adapts by remembering class means; has no step size.
 
     References
@@ -255,6 +175,8 @@ class MAMLClassifier(MetaClassifierMixin, _MAMLParameters):
     ICLR 2022.
 
     Triantafillou et al., "Meta-Dataset", ICLR 2020.
+
+    Antoniou, Edwards and Storkey, "How to train your MAML", ICLR 2019.
 
     Examples
     --------
@@ -273,20 +195,14 @@ class MAMLClassifier(MetaClassifierMixin, _MAMLParameters):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **CLASS_CONSTRAINTS,
-        **_INNER_CONSTRAINTS,
+        **INNER_CONSTRAINTS,
+        **_STABILISERS,
         "head_init": [StrOptions(set(HEAD_INITS))],
     }
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> MAMLLearner:
         learner = super()._make_learner(spec, encoder)
-        if learner.body_stays and not hasattr(self, "_weights"):
-            warnings.warn(
-                "With head_init='shared' and inner_steps=1 adaptation leaves the "
-                "encoder as it is: from identical class vectors its first gradient is "
-                "zero. Use inner_steps >= 2, or head_init='prototypes'.",
-                UserWarning,
-                stacklevel=2,
-            )
+        warn_if_body_stays(self, learner)
         return learner
 
 
@@ -303,20 +219,11 @@ class MAMLRegressor(MetaRegressorMixin, _MAMLParameters):
     inner_lr : float, default=0.01
         Step size of adaptation.
 
-    inner_steps : int, default=5
-        Gradient steps on the support in meta-training.
+    %(inner_steps)s
 
-    adapt_steps : int, default=None
-        Gradient steps in `adapt`; None is `inner_steps`. Steps beyond `inner_steps`
-        are taken with backtracking.
+    %(stabilisers)s
 
-    first_order : bool, default=False
-        Take the inner gradients as constants (FOMAML): cheaper, a little less
-        accurate.
-
-    engine : {"auto", "adjoint", "batched", "vmap", "loop"}, default="auto"
-        How the encoder runs with the weights of many tasks; "auto" chooses, and
-        `engine_` tells.
+    %(engine)s
 
     %(module)s
 
@@ -332,6 +239,7 @@ class MAMLRegressor(MetaRegressorMixin, _MAMLParameters):
 
     See Also
     --------
+    MetaSGDRegressor : Learns a step of every parameter's own too.
     BayesianLinearRegressor : Closed form; more accurate where it applies.
 
     Notes
@@ -343,6 +251,8 @@ class MAMLRegressor(MetaRegressorMixin, _MAMLParameters):
     ----------
     Finn, Abbeel and Levine, "Model-Agnostic Meta-Learning for Fast Adaptation of Deep
     Networks", ICML 2017.
+
+    Antoniou, Edwards and Storkey, "How to train your MAML", ICLR 2019.
 
     Examples
     --------
@@ -364,5 +274,6 @@ class MAMLRegressor(MetaRegressorMixin, _MAMLParameters):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **COMMON_CONSTRAINTS,
-        **_INNER_CONSTRAINTS,
+        **INNER_CONSTRAINTS,
+        **_STABILISERS,
     }

@@ -112,6 +112,19 @@ class AdaptedNetwork(Learner):
     def engine_name(self) -> str | None:
         return "adjoint" if self.dense is not None else self.engine.name
 
+    def adapted_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the parameters that are adapted, without the axis of the tasks.
+
+        Where classes are a task's own, those of the head for one class.
+        """
+        shapes = {
+            f"encoder.{name}": tuple(self.encoder.get_parameter(name).shape)
+            for name in self._adapted
+        }
+        n_outputs = {"regression": 1, "own": 1}.get(self.spec.kind, self.spec.n_classes)
+        head = (n_outputs, self.spec.n_features_out)
+        return {**shapes, "head.weight": head, "head.bias": head[:1]}
+
     def _dense_layers(self) -> list[Layer] | None:
         own = dict(self.encoder.named_parameters())
         names = {id(own[name]): f"encoder.{name}" for name in self._adapted}

@@ -1,0 +1,347 @@
+"""ANIL: features that stay, and a head that adapts by gradient steps."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sklmeta._compat import Interval, StrOptions
+from sklmeta._docs import document
+from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
+from sklmeta.base import BaseMetaEstimator
+from sklmeta.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.gradient_based.head_descent import (
+    Descent,
+    descend_head,
+    head_query_loss,
+    joined,
+    with_constant,
+)
+from sklmeta.gradient_based.inner_loop import (
+    gradient_step,
+    guarded_inner_loop,
+    stayed_within_bounds,
+)
+from sklmeta.gradient_based.network import HEAD_INITS
+from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec, of_tasks, row_loss
+
+
+class ANILLearner(Learner):
+    """Learns an encoder, and where gradient descent of the head on it starts.
+
+    The encoder is the same for all tasks, so it runs once over the rows of all of
+    them; only the head has weights of each task's own.
+
+    Parameters
+    ----------
+    spec : TaskSpec
+        What the tasks look like.
+
+    encoder : nn.Module
+        Maps rows (n, *input_shape) to (n, spec.n_features_out).
+
+    inner_lr, inner_steps, adapt_steps, first_order, head_init
+        As in `ANILClassifier`.
+    """
+
+    encoder: nn.Module
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        encoder: nn.Module,
+        *,
+        inner_lr: float = 0.1,
+        inner_steps: int = 5,
+        adapt_steps: int | None = None,
+        first_order: bool = False,
+        head_init: str = "prototypes",
+    ):
+        super().__init__(spec)
+        if head_init not in HEAD_INITS:
+            raise ValueError(f"head_init must be in {HEAD_INITS}, got {head_init!r}.")
+        self.encoder = encoder
+        self.descent = Descent(inner_lr, inner_steps, first_order)
+        self.adapt_steps = inner_steps if adapt_steps is None else adapt_steps
+        self.has_prototypes = spec.kind == "own" and head_init == "prototypes"
+        if not self.has_prototypes:
+            # One row serves all classes when these differ from task to task.
+            n_outputs = spec.n_classes if spec.kind == "shared" else 1
+            self.head = nn.Linear(spec.n_features_out, n_outputs)
+            nn.init.zeros_(self.head.bias)
+
+    def start(
+        self, support: Rows
+    ) -> Tensor:  # shape: (n_tasks, n_features_out + 1, n_outputs)
+        """The head before the first step; ``support.X`` are features and a constant."""
+        if self.has_prototypes:
+            # The meta-gradient passes through the prototypes; the steps take them as
+            # given.
+            return joined(*prototype_head(support))
+        weight, bias = self.head.weight, self.head.bias
+        n_tasks, n_outputs = len(support.X), support.n_classes or 1
+        return joined(
+            weight.expand(n_tasks, n_outputs, weight.shape[1]),
+            bias.expand(n_tasks, n_outputs),
+        )
+
+    def adapt(self, support: Rows) -> State:
+        """Take the gradient steps of the head, guarded so that no task diverges.
+
+        ``state["n_guarded"]``, of shape (n_tasks,), counts the steps that were
+        shortened or dropped. The state keeps no graph.
+        """
+        with torch.no_grad():
+            support = self._features(support)
+            start = self.start(support)
+        descent = self.descent._replace(n_steps=self.adapt_steps)
+        head, losses = descend_head(start, support, descent)
+        wild = ~stayed_within_bounds({"head": head}, losses, self.descent.n_steps)
+        state = {"head": head, "n_guarded": torch.zeros_like(wild, dtype=torch.long)}
+        # The guard seldom acts, and then on few tasks, which no other task sees.
+        if wild.any():
+            tasks = wild.nonzero()[:, 0]
+            guarded = self._guarded_descent(start[tasks], of_tasks(support, tasks))
+            for name, value in guarded.items():
+                state[name][tasks] = value
+        return state
+
+    def _guarded_descent(self, start: Tensor, support: Rows) -> State:
+        def loss(parameters: State) -> Tensor:
+            return row_loss(torch.bmm(support.X, parameters["head"]), support)
+
+        state, n_guarded = guarded_inner_loop(
+            loss,
+            {"head": start},
+            partial(gradient_step, lr=self.descent.lr),
+            self.adapt_steps,
+            n_trained_steps=self.descent.n_steps,
+        )
+        return {**state, "n_guarded": n_guarded}
+
+    def predict(self, state: State, X: Tensor) -> Tensor:
+        return torch.bmm(with_constant(self.encode(X)), state["head"])
+
+    def meta_loss(self, episodes: Episodes) -> Tensor:
+        """Query loss after unguarded steps; both sets are encoded in one pass."""
+        support, query = episodes
+        if self.mixes_rows:  # then the query must not look at the support
+            support, query = self._features(support), self._features(query)
+        else:
+            both = with_constant(self.encode(torch.cat([support.X, query.X], dim=1)))
+            n_support = support.X.shape[1]
+            support = support._replace(X=both[:, :n_support])
+            query = query._replace(X=both[:, n_support:])
+        return head_query_loss(self.start(support), support, query, self.descent)
+
+    def _features(self, rows: Rows) -> Rows:
+        return rows._replace(X=with_constant(self.encode(rows.X)))
+
+
+def prototype_head(
+    support: Rows,  # X: features and a constant
+) -> tuple[Tensor, Tensor]:  # shapes: (n_tasks, n_classes, d), (n_tasks, n_classes)
+    """The linear form of squared distances to the class means."""
+    features = support.X[..., :-1]
+    member = F.one_hot(support.y, support.n_classes).to(features.dtype)
+    member = member * support.mask[..., None]  # (n_tasks, n_rows, n_classes)
+    n_rows = member.sum(1)[..., None].clamp(min=1)
+    prototypes = member.mT @ features / n_rows
+    return 2 * prototypes, -prototypes.square().sum(-1)
+
+
+_INNER_CONSTRAINTS: dict[str, Any] = {
+    "inner_lr": [Interval(numbers.Real, 0, None, closed="neither")],
+    "inner_steps": [Interval(numbers.Integral, 1, None, closed="left")],
+    "adapt_steps": [Interval(numbers.Integral, 0, None, closed="left"), None],
+    "first_order": ["boolean"],
+}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class _ANILParameters(BaseMetaEstimator):
+    """The inner loop's parameters, the same for both faces."""
+
+    inner_lr: float = 0.1
+    inner_steps: int = 5
+    adapt_steps: int | None = None
+    first_order: bool = False
+    n_shots: int | tuple[int, int] = (6, 24)
+    n_query: int = 30
+    lr: float = 3e-3
+    max_grad_norm: float | None = 1.0
+
+    def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> ANILLearner:
+        return ANILLearner(
+            spec,
+            encoder,
+            inner_lr=self.inner_lr,
+            inner_steps=self.inner_steps,
+            adapt_steps=self.adapt_steps,
+            first_order=self.first_order,
+            head_init=getattr(self, "head_init", "shared"),
+        )
+
+
+@document
+@dataclass(kw_only=True, eq=False, repr=False)
+class ANILClassifier(MetaClassifierMixin, _ANILParameters):
+    """Almost no inner loop: learned features, and gradient steps of the head alone.
+
+    MAML without the steps of the encoder, which change its features little. The
+    encoder runs once over all rows, so that training, and still more adaptation, is
+    several times faster than MAML, and an adapted model is a head.
+
+    Parameters
+    ----------
+    inner_lr : float, default=0.1
+        Step size of adaptation.
+
+    inner_steps : int, default=5
+        Gradient steps on the support in meta-training.
+
+    adapt_steps : int, default=None
+        Gradient steps in `adapt`; None is `inner_steps`. Steps beyond `inner_steps`
+        are taken with backtracking.
+
+    first_order : bool, default=False
+        Take the inner gradients as constants. It saves little here.
+
+    head_init : {"shared", "prototypes"}, default="prototypes"
+        Start of the head where classes are a task's own: one learned vector for all
+        classes, or the linear form of squared distances to the class means.
+
+    %(module)s
+
+    %(mlp)s
+
+    %(own_classes)s
+
+    %(episodes)s
+
+    %(outer)s
+
+    Attributes
+    ----------
+    %(fitted)s
+
+    %(fitted_classes)s
+
+    See Also
+    --------
+    MAMLClassifier : Adapts the encoder as well.
+    ProtoNetClassifier : Adapts by remembering class means; has no step size.
+
+    Notes
+    -----
+    Adaptation chooses among functions of the same features. Where tasks differ in what
+    their features mean (sensors with their own cross-talk), prefer MAML.
+
+    References
+    ----------
+    Raghu, Raghu, Bengio and Vinyals, "Rapid Learning or Feature Reuse? Towards
+    Understanding the Effectiveness of MAML", ICLR 2020.
+
+    Examples
+    --------
+    >>> from sklmeta import ANILClassifier
+    >>> from sklmeta.datasets import make_sensor_arrays
+    >>> X, y, task = make_sensor_arrays(20, random_state=0)
+    >>> old = task < 19
+    >>> est = ANILClassifier(max_iter=20, random_state=0)
+    >>> est = est.fit(X[old], y[old], task=task[old])
+    >>> est = est.adapt(X[~old][:12], y[~old][:12])
+    >>> est.predict(X[~old][12:]).shape
+    (48,)
+    """
+
+    head_init: str = "prototypes"
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **CLASS_CONSTRAINTS,
+        **_INNER_CONSTRAINTS,
+        "head_init": [StrOptions(set(HEAD_INITS))],
+    }
+
+
+@document
+@dataclass(kw_only=True, eq=False, repr=False)
+class ANILRegressor(MetaRegressorMixin, _ANILParameters):
+    """Almost no inner loop: learned features, and gradient steps of the head alone.
+
+    MAML without the steps of the encoder, which change its features little. The
+    encoder runs once over all rows, so that training, and still more adaptation, is
+    several times faster than MAML, and an adapted model is a head.
+
+    Parameters
+    ----------
+    inner_lr : float, default=0.01
+        Step size of adaptation.
+
+    inner_steps : int, default=5
+        Gradient steps on the support in meta-training.
+
+    adapt_steps : int, default=None
+        Gradient steps in `adapt`; None is `inner_steps`. Steps beyond `inner_steps`
+        are taken with backtracking.
+
+    first_order : bool, default=False
+        Take the inner gradients as constants. It saves little here, and the features
+        are no longer told what the steps make of them.
+
+    %(module)s
+
+    %(mlp)s
+
+    %(episodes)s
+
+    %(outer)s
+
+    Attributes
+    ----------
+    %(fitted)s
+
+    See Also
+    --------
+    BayesianLinearRegressor : The same idea in closed form; more accurate.
+    MAMLRegressor : Adapts the encoder as well.
+
+    Notes
+    -----
+    A linear head on squared error has a closed form, which needs no step size and no
+    number of steps: prefer `BayesianLinearRegressor`, and keep this one to compare.
+
+    References
+    ----------
+    Raghu, Raghu, Bengio and Vinyals, "Rapid Learning or Feature Reuse? Towards
+    Understanding the Effectiveness of MAML", ICLR 2020.
+
+    Examples
+    --------
+    >>> from sklmeta import ANILRegressor
+    >>> from sklmeta.datasets import make_sinusoids
+    >>> X, y, task = make_sinusoids(40, n_rows=30, random_state=0)
+    >>> old = task < 39
+    >>> est = ANILRegressor(max_iter=20, random_state=0)
+    >>> est = est.fit(X[old], y[old], task=task[old])
+    >>> est = est.adapt(X[~old][:10], y[~old][:10])
+    >>> est.predict(X[~old][10:]).shape
+    (20,)
+    """
+
+    inner_lr: float = 0.01
+    n_shots: int | tuple[int, int] = (5, 20)
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **COMMON_CONSTRAINTS,
+        **_INNER_CONSTRAINTS,
+    }

@@ -1,0 +1,212 @@
+"""Meta-SGD: a start and a step of every parameter's own, both learned."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import nn
+
+from sklmeta._compat import StrOptions
+from sklmeta._docs import document
+from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
+from sklmeta.base import BaseMetaEstimator
+from sklmeta.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.gradient_based.descent import DescentLearner
+from sklmeta.gradient_based.maml import INNER_CONSTRAINTS, warn_if_body_stays
+from sklmeta.gradient_based.network import HEAD_INITS
+from sklmeta.gradient_based.stabilisers import StepSizes
+from sklmeta.learner import TaskSpec
+
+
+class MetaSGDLearner(DescentLearner):
+    """Learns a start, and a step of every parameter's own that all inner steps share.
+
+    Eq. 2 of the paper: ``theta' = theta - alpha * grad L(theta)``, entry by entry, with
+    no constraint on the sign of alpha. Where classes are a task's own, the head of all
+    classes shares one step for every feature.
+
+    Parameters
+    ----------
+    spec, encoder
+        As in `AdaptedNetwork`.
+
+    **params
+        Further parameters of `DescentLearner`.
+    """
+
+    def __init__(self, spec: TaskSpec, encoder: nn.Module, **params: Any):
+        super().__init__(spec, encoder, **params)
+        self.step_sizes = StepSizes(self.adapted_shapes(), 1, self.inner_lr)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class _MetaSGDParameters(BaseMetaEstimator):
+    """The inner loop's parameters, the same for both faces."""
+
+    inner_lr: float = 0.1
+    inner_steps: int = 1
+    adapt_steps: int | None = None
+    first_order: bool = False
+    engine: str = "auto"
+    n_shots: int | tuple[int, int] = (6, 24)
+    n_query: int = 30
+    lr: float = 3e-3
+    max_grad_norm: float | None = 1.0
+
+    def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> MetaSGDLearner:
+        learner = MetaSGDLearner(
+            spec,
+            encoder,
+            inner_lr=self.inner_lr,
+            inner_steps=self.inner_steps,
+            adapt_steps=self.adapt_steps,
+            first_order=self.first_order,
+            head_init=getattr(self, "head_init", "shared"),
+            engine=self.engine,
+        )
+        warn_if_body_stays(self, learner)
+        return learner
+
+
+@document
+@dataclass(kw_only=True, eq=False, repr=False)
+class MetaSGDClassifier(MetaClassifierMixin, _MetaSGDParameters):
+    """Meta-SGD: a start, and a step of every parameter's own, both learned.
+
+    As MAML, but the learned step sizes tell adaptation in which direction to go, and
+    which parameters to leave alone. `adapt` takes the same steps on the support,
+    guarded so that no task diverges.
+
+    Parameters
+    ----------
+    inner_lr : float, default=0.1
+        What all step sizes start from, and that of steps beyond `inner_steps`.
+
+    %(inner_steps)s
+
+    %(head_init)s
+
+    %(engine)s
+
+    %(module)s
+
+    %(mlp)s
+
+    %(own_classes)s
+
+    %(episodes)s
+
+    %(outer)s
+
+    Attributes
+    ----------
+    %(fitted)s
+
+    %(fitted_classes)s
+
+    See Also
+    --------
+    MAMLClassifier : One step size for all parameters, which is not learned.
+    ProtoNetClassifier : Adapts by remembering class means; has no step size.
+
+    Notes
+    -----
+    The learned steps are large and made for as many steps as were trained: do not ask
+    `adapt` for more, train with more `inner_steps` instead.
+
+    References
+    ----------
+    Li, Zhou, Chen and Li, "Meta-SGD: Learning to Learn Quickly for Few-Shot Learning",
+    arXiv:1707.09835, 2017.
+
+    Examples
+    --------
+    >>> from sklmeta import MetaSGDClassifier
+    >>> from sklmeta.datasets import make_sensor_arrays
+    >>> X, y, task = make_sensor_arrays(20, random_state=0)
+    >>> old = task < 19
+    >>> est = MetaSGDClassifier(max_iter=20, random_state=0)
+    >>> est = est.fit(X[old], y[old], task=task[old])
+    >>> est = est.adapt(X[~old][:12], y[~old][:12])
+    >>> est.predict(X[~old][12:]).shape
+    (48,)
+    """
+
+    head_init: str = "prototypes"
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **CLASS_CONSTRAINTS,
+        **INNER_CONSTRAINTS,
+        "head_init": [StrOptions(set(HEAD_INITS))],
+    }
+
+
+@document
+@dataclass(kw_only=True, eq=False, repr=False)
+class MetaSGDRegressor(MetaRegressorMixin, _MetaSGDParameters):
+    """Meta-SGD: a start, and a step of every parameter's own, both learned.
+
+    As MAML, but the learned step sizes tell adaptation in which direction to go, and
+    which parameters to leave alone. `adapt` takes the same steps on the support,
+    guarded so that no task diverges.
+
+    Parameters
+    ----------
+    inner_lr : float, default=0.01
+        What all step sizes start from, and that of steps beyond `inner_steps`.
+
+    %(inner_steps)s
+
+    %(engine)s
+
+    %(module)s
+
+    %(mlp)s
+
+    %(episodes)s
+
+    %(outer)s
+
+    Attributes
+    ----------
+    %(fitted)s
+
+    See Also
+    --------
+    MAMLRegressor : One step size for all parameters, which is not learned.
+    BayesianLinearRegressor : Closed form; more accurate where it applies.
+
+    Notes
+    -----
+    The learned steps are large and made for as many steps as were trained: do not ask
+    `adapt` for more, train with more `inner_steps` instead.
+
+    References
+    ----------
+    Li, Zhou, Chen and Li, "Meta-SGD: Learning to Learn Quickly for Few-Shot Learning",
+    arXiv:1707.09835, 2017.
+
+    Examples
+    --------
+    >>> from sklmeta import MetaSGDRegressor
+    >>> from sklmeta.datasets import make_sinusoids
+    >>> X, y, task = make_sinusoids(40, n_rows=30, random_state=0)
+    >>> old = task < 39
+    >>> est = MetaSGDRegressor(max_iter=20, random_state=0)
+    >>> est = est.fit(X[old], y[old], task=task[old])
+    >>> est = est.adapt(X[~old][:10], y[~old][:10])
+    >>> est.predict(X[~old][10:]).shape
+    (20,)
+    """
+
+    inner_lr: float = 0.01
+    n_shots: int | tuple[int, int] = (5, 20)
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **COMMON_CONSTRAINTS,
+        **INNER_CONSTRAINTS,
+    }

@@ -1,0 +1,400 @@
+"""Reptile: a start that moves towards where ordinary training on each task ends."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sklmeta._compat import Interval, StrOptions
+from sklmeta._docs import document
+from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
+from sklmeta.base import BaseMetaEstimator
+from sklmeta.engine import Parameters
+from sklmeta.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.gradient_based.inner_loop import guarded_inner_loop, stayed_within_bounds
+from sklmeta.gradient_based.inner_optimizers import (
+    InnerOptimizer,
+    OwnAdam,
+    Sgd,
+    SharedAdam,
+    head_rows,
+)
+from sklmeta.gradient_based.minibatches import minibatches
+from sklmeta.gradient_based.network import ENGINES, HEAD_INITS, AdaptedNetwork
+from sklmeta.gradient_based.stacked import (
+    DenseTrainer,
+    GraphTrainer,
+    Stack,
+    Trainer,
+    draw_towards,
+    stacked,
+)
+from sklmeta.learner import Episodes, Rows, State, TaskSpec, of_tasks
+
+INNER_OPTIMIZERS = ("adam", "sgd")
+
+
+class ReptileLearner(AdaptedNetwork):
+    """Learns a start by moving it towards the weights that tasks adapt to.
+
+    Its gradient is no derivative of a loss: it is the start minus the mean of the
+    adapted weights, so that plain gradient descent with step ``lr`` is the update
+    ``start += lr * (mean(adapted) - start)``.
+
+    Where classes are a task's own, all rows of the head start from one. As the classes
+    have no order (the reference numbers them at random), they share a second moment as
+    well. Then the steps of the rows add up to zero, as the gradients of a softmax do:
+    the encoder alone is learned, and with `inner_steps` of one not even that.
+
+    Parameters
+    ----------
+    spec, encoder
+        As in `AdaptedNetwork`.
+
+    inner_lr, inner_steps, inner_batch_size, inner_optimizer, adapt_steps, head_init,
+    engine
+        As in `ReptileClassifier`.
+    """
+
+    second_moment: Tensor
+    n_inner_steps: Tensor
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        encoder: nn.Module,
+        *,
+        inner_lr: float = 1e-3,
+        inner_steps: int = 5,
+        inner_batch_size: int = 10,
+        inner_optimizer: str = "adam",
+        adapt_steps: int | None = 50,
+        head_init: str = "shared",
+        engine: str = "auto",
+    ):
+        super().__init__(
+            spec, encoder, inner_steps=inner_steps, head_init=head_init, engine=engine
+        )
+        self.inner_lr, self.inner_optimizer = inner_lr, inner_optimizer
+        self.inner_batch_size = inner_batch_size
+        self.adapt_steps = inner_steps if adapt_steps is None else adapt_steps
+        # Learned as the weights are, and so among what a fitted estimator keeps.
+        n_parameters = sum(Stack(self.adapted_shapes()).sizes)
+        self.register_buffer("second_moment", torch.zeros(n_parameters))
+        self.register_buffer("n_inner_steps", torch.zeros((), dtype=torch.long))
+        self._seed = int(torch.randint(2**31, ()))
+        self._generator: torch.Generator | None = None
+        self._trainer: Trainer = GraphTrainer(self.run)
+        if self.dense is not None:
+            self._trainer = DenseTrainer(self.dense)
+
+    def meta_loss(self, episodes: Episodes) -> Tensor:
+        """Query loss after the steps, with the gradient that Reptile takes instead.
+
+        In training mode the steps are those of meta-training, and the shared second
+        moments learn from them. In evaluation mode they are those of `adapt`, not
+        guarded, and there is no gradient.
+        """
+        support, query = episodes
+        # A head of prototypes is no parameter that could move.
+        moves = torch.is_grad_enabled() and not self.has_prototypes
+        with torch.set_grad_enabled(moves):
+            start = self.start(support)
+        with torch.no_grad():
+            stack, first = stacked(start, len(support.X), self.has_prototypes)
+            if not self.training:
+                return self._descend(first, stack, support, query)[1]
+            point, losses = self._meta_train(first, stack, support, query)
+        learned = list(start.values())[: -2 if self.has_prototypes else None]
+        return draw_towards(losses, first - point, stack, learned)
+
+    def adapt(self, support: Rows) -> State:
+        """Train on the support, from the learned start and second moments.
+
+        ``state["n_guarded"]``, of shape (n_tasks,), counts the steps that were
+        shortened or dropped. A task that ends in a support loss that is not finite or
+        more than ten times what it was is trained anew, on its whole support at every
+        step, and each step is guarded.
+        """
+        with torch.no_grad():
+            stack, first = stacked(
+                self.start(support), len(support.X), self.has_prototypes
+            )
+            _, before = self._trainer.train(first, stack, [], Sgd(0.0), support)
+            point, after = self._descend(first, stack, support, support)
+            losses = torch.stack([before, after])
+            wild = ~stayed_within_bounds({"network": point}, losses, 1)
+            n_guarded = torch.zeros_like(wild, dtype=torch.long)
+            # The guard seldom acts, and then on few tasks, which no other task sees.
+            if wild.any():
+                tasks = wild.nonzero()[:, 0]
+                start = first.expand_as(point)[tasks]
+                point = point.clone()
+                point[tasks], n_guarded[tasks] = self._guarded(
+                    start, stack, of_tasks(support, tasks)
+                )
+        state = {
+            name: value.clone(memory_format=torch.contiguous_format)
+            for name, value in stack.named(point).items()
+        }
+        return {**state, "n_guarded": n_guarded}
+
+    def predict(self, state: State, X: Tensor) -> Tensor:
+        return self.run(state, X)
+
+    def accumulate(self, episodes: Episodes, scale: float) -> Tensor:
+        """See the base class; the steps keep no graph that could be compiled."""
+        if self.compiler is not None and not self.compiler.gave_up:
+            self.compiler.give_up("Reptile differentiates no meta-update")
+        return super().accumulate(episodes, scale)
+
+    def _meta_train(
+        self, first: Tensor, stack: Stack, support: Rows, query: Rows
+    ) -> tuple[Tensor, Tensor]:
+        """Take the steps of meta-training, from which the shared moments learn."""
+        if self._generator is None:
+            # A warm start goes on with other minibatches than the last fit began with.
+            seed = self._seed + int(self.n_inner_steps)
+            self._generator = torch.Generator().manual_seed(seed)
+        batches = minibatches(
+            support, self.inner_steps, self.inner_batch_size, self._generator
+        )
+        optimizer = self._optimizer(support)
+        point, losses = self._trainer.train(first, stack, batches, optimizer, query)
+        self.n_inner_steps += self.inner_steps * len(point)
+        if isinstance(optimizer, SharedAdam):
+            # One wild task must not leave its mark on all that come after.
+            sane = (point.sum() + optimizer.moment.sum()).isfinite()
+            self.second_moment.copy_(
+                torch.where(sane, optimizer.moment, self.second_moment)
+            )
+        return point, losses
+
+    def _descend(
+        self, first: Tensor, stack: Stack, support: Rows, judged: Rows
+    ) -> tuple[Tensor, Tensor]:
+        """Take the steps of `adapt`; no task has a part in another's."""
+        batches = minibatches(support, self.adapt_steps, self.inner_batch_size)
+        optimizer = self._optimizer(support, own=True)
+        return self._trainer.train(first, stack, batches, optimizer, judged)
+
+    def _guarded(
+        self, start: Tensor, stack: Stack, support: Rows
+    ) -> tuple[Tensor, Tensor]:
+        optimizer = self._optimizer(support, own=True)
+
+        def loss(parameters: Parameters) -> Tensor:
+            return self.support_loss(stack.named(parameters["network"]), support)
+
+        def update(parameters: Parameters, gradients: Parameters) -> Parameters:
+            point = parameters["network"].detach().clone()
+            optimizer.step(point, gradients["network"])
+            return {"network": point}
+
+        adapted, n_guarded = guarded_inner_loop(
+            loss,
+            {"network": start},
+            update,
+            self.adapt_steps,
+            n_trained_steps=self.adapt_steps,
+        )
+        return adapted["network"], n_guarded
+
+    def _optimizer(self, support: Rows, own: bool = False) -> InnerOptimizer:
+        if self.inner_optimizer == "sgd":
+            return Sgd(self.inner_lr)
+        n_features, kind = self.spec.n_features_out, self.spec.kind
+        rows = head_rows(support, self._n_body, n_features, kind)
+        state = self.second_moment, self.n_inner_steps
+        if own:
+            return OwnAdam(*state, self.inner_lr, rows, len(support.X))
+        return SharedAdam(*state, self.inner_lr, rows)
+
+
+_INNER_CONSTRAINTS: dict[str, Any] = {
+    "inner_lr": [Interval(numbers.Real, 0, None, closed="neither")],
+    "inner_steps": [Interval(numbers.Integral, 1, None, closed="left")],
+    "inner_batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
+    "inner_optimizer": [StrOptions(set(INNER_OPTIMIZERS))],
+    "adapt_steps": [Interval(numbers.Integral, 0, None, closed="left"), None],
+    "engine": [StrOptions(set(ENGINES))],
+}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class _ReptileParameters(BaseMetaEstimator):
+    """The inner loop's parameters, the same for both faces."""
+
+    inner_lr: float = 1e-3
+    inner_steps: int = 5
+    inner_batch_size: int = 10
+    inner_optimizer: str = "adam"
+    adapt_steps: int | None = 50
+    engine: str = "auto"
+    n_shots: int | tuple[int, int] = 20
+    meta_batch_size: int = 5
+    lr: float = 1.0
+    lr_schedule: str = "linear"
+    optimizer: str | type[torch.optim.Optimizer] = "SGD"
+    max_grad_norm: float | None = None
+
+    def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> ReptileLearner:
+        return ReptileLearner(
+            spec,
+            encoder,
+            inner_lr=self.inner_lr,
+            inner_steps=self.inner_steps,
+            inner_batch_size=self.inner_batch_size,
+            inner_optimizer=self.inner_optimizer,
+            adapt_steps=self.adapt_steps,
+            head_init=getattr(self, "head_init", "shared"),
+            engine=self.engine,
+        )
+
+
+@document
+@dataclass(kw_only=True, eq=False, repr=False)
+class ReptileClassifier(MetaClassifierMixin, _ReptileParameters):
+    """Reptile: a start that moves towards the weights that tasks are trained to.
+
+    Each task of a meta-update is trained for a few minibatches of its support, as one
+    trains any network, and the start moves the share `lr` of the way to the mean of
+    the weights found; `adapt` goes on training from there. Nothing is differentiated
+    through, so that a meta-update costs what the training costs. As only the support
+    is learned from (the query gives the loss that is reported), let `n_shots` be
+    larger than the supports to come.
+
+    Parameters
+    ----------
+    %(minibatches)s
+
+    %(head_init)s
+
+    %(engine)s
+
+    %(module)s
+
+    %(mlp)s
+
+    %(own_classes)s
+
+    %(episodes)s
+
+    %(outer)s
+
+    Attributes
+    ----------
+    %(fitted)s
+
+    %(fitted_classes)s
+
+    See Also
+    --------
+    MAMLClassifier : Differentiates through the steps; needs fewer of them.
+    ProtoNetClassifier : Adapts by remembering class means; has no step size.
+
+    Notes
+    -----
+    %(reptile_notes)s
+
+    Adaptation is fifty steps where others take five or none: do not use it where many
+    tasks must be adapted to in little time, or where a support has one or two rows.
+
+    References
+    ----------
+    Nichol, Achiam and Schulman, "On First-Order Meta-Learning Algorithms",
+    arXiv:1803.02999, 2018.
+
+    Examples
+    --------
+    >>> from sklmeta import ReptileClassifier
+    >>> from sklmeta.datasets import make_sensor_arrays
+    >>> X, y, task = make_sensor_arrays(20, random_state=0)
+    >>> old = task < 19
+    >>> est = ReptileClassifier(max_iter=20, random_state=0)
+    >>> est = est.fit(X[old], y[old], task=task[old])
+    >>> est = est.adapt(X[~old][:12], y[~old][:12])
+    >>> est.predict(X[~old][12:]).shape
+    (48,)
+    """
+
+    head_init: str = "shared"
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **CLASS_CONSTRAINTS,
+        **_INNER_CONSTRAINTS,
+        "head_init": [StrOptions(set(HEAD_INITS))],
+    }
+
+
+@document
+@dataclass(kw_only=True, eq=False, repr=False)
+class ReptileRegressor(MetaRegressorMixin, _ReptileParameters):
+    """Reptile: a start that moves towards the weights that tasks are trained to.
+
+    Each task of a meta-update is trained for a few minibatches of its support, as one
+    trains any network, and the start moves the share `lr` of the way to the mean of
+    the weights found; `adapt` goes on training from there. Nothing is differentiated
+    through, so that a meta-update costs what the training costs. As only the support
+    is learned from (the query gives the loss that is reported), let `n_shots` be
+    larger than the supports to come.
+
+    Parameters
+    ----------
+    %(minibatches)s
+
+    %(engine)s
+
+    %(module)s
+
+    %(mlp)s
+
+    %(episodes)s
+
+    %(outer)s
+
+    Attributes
+    ----------
+    %(fitted)s
+
+    See Also
+    --------
+    MAMLRegressor : Differentiates through the steps; needs fewer of them.
+    BayesianLinearRegressor : Closed form; more accurate where it applies.
+
+    Notes
+    -----
+    %(reptile_notes)s
+
+    On smooth families of functions closed-form and amortised learners beat every
+    gradient learner by an order of magnitude; try those first.
+
+    References
+    ----------
+    Nichol, Achiam and Schulman, "On First-Order Meta-Learning Algorithms",
+    arXiv:1803.02999, 2018.
+
+    Examples
+    --------
+    >>> from sklmeta import ReptileRegressor
+    >>> from sklmeta.datasets import make_sinusoids
+    >>> X, y, task = make_sinusoids(40, n_rows=30, random_state=0)
+    >>> old = task < 39
+    >>> est = ReptileRegressor(max_iter=20, random_state=0)
+    >>> est = est.fit(X[old], y[old], task=task[old])
+    >>> est = est.adapt(X[~old][:10], y[~old][:10])
+    >>> est.predict(X[~old][10:]).shape
+    (20,)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **COMMON_CONSTRAINTS,
+        **_INNER_CONSTRAINTS,
+    }
