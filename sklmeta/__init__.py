@@ -10,31 +10,84 @@ of algorithms.
 
 __version__ = "0.1.0.dev0"
 
-from sklmeta.baselines import PerTask, Pooled
-from sklmeta.closed_form import BayesianLinearRegressor
+from sklmeta.baselines import (
+    FineTuneClassifier,
+    FineTuneRegressor,
+    NearestCentroidBaseline,
+    PerTask,
+    Pooled,
+)
+from sklmeta.closed_form import (
+    BayesianLinearRegressor,
+    DeepKernelClassifier,
+    DeepKernelRegressor,
+    RidgeHeadClassifier,
+    RidgeHeadRegressor,
+)
 from sklmeta.containers import adapted
 from sklmeta.exceptions import NonFiniteLossError, NotAdaptedError
-from sklmeta.gradient_based import MAMLClassifier, MAMLRegressor
-from sklmeta.metric_based import ProtoNetClassifier
+from sklmeta.gradient_based import (
+    ANILClassifier,
+    ANILRegressor,
+    MAMLClassifier,
+    MAMLRegressor,
+    MetaSGDClassifier,
+    MetaSGDRegressor,
+    ReptileClassifier,
+    ReptileRegressor,
+)
+from sklmeta.metric_based import (
+    MatchingNetClassifier,
+    ProtoNetClassifier,
+    RelationNetClassifier,
+    SiameseClassifier,
+)
 from sklmeta.model_based import (
+    MetaLSTMClassifier,
+    MetaLSTMRegressor,
+    NeuralProcessClassifier,
+    NeuralProcessRegressor,
     TransformerNeuralProcessClassifier,
     TransformerNeuralProcessRegressor,
 )
+from sklmeta.task_vectors import task_distance, task_embedding
 from sklmeta.tasks import TaskCollection, split_tasks, stack_tasks
 
 __all__ = [
+    "ANILClassifier",
+    "ANILRegressor",
     "BayesianLinearRegressor",
+    "DeepKernelClassifier",
+    "DeepKernelRegressor",
+    "FineTuneClassifier",
+    "FineTuneRegressor",
     "MAMLClassifier",
     "MAMLRegressor",
+    "MatchingNetClassifier",
+    "MetaLSTMClassifier",
+    "MetaLSTMRegressor",
+    "MetaSGDClassifier",
+    "MetaSGDRegressor",
+    "NearestCentroidBaseline",
+    "NeuralProcessClassifier",
+    "NeuralProcessRegressor",
     "NonFiniteLossError",
     "NotAdaptedError",
     "PerTask",
     "Pooled",
     "ProtoNetClassifier",
+    "RelationNetClassifier",
+    "ReptileClassifier",
+    "ReptileRegressor",
+    "RidgeHeadClassifier",
+    "RidgeHeadRegressor",
+    "SiameseClassifier",
     "TaskCollection",
     "TransformerNeuralProcessClassifier",
     "TransformerNeuralProcessRegressor",
     "adapted",
     "split_tasks",
     "stack_tasks",
+    "task_distance",
+    "task_embedding",
 ]

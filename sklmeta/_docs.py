@@ -143,7 +143,7 @@ first_order : bool, default={first_order}
 multi_step_loss : float, default={multi_step_loss}
     Share of the meta-updates, from the first, in which the query loss after every
     inner step counts: with equal weights at first, which move linearly to the last
-    step's. The paper's is about 0.1. Validation always takes the last step's loss.
+    step's. Validation always takes the last step's loss.
 
 learn_inner_lr : bool, default={learn_inner_lr}
     Whether each parameter tensor learns a step size for each inner step; they start
@@ -151,7 +151,7 @@ learn_inner_lr : bool, default={learn_inner_lr}
 
 derivative_order_annealing : float, default={derivative_order_annealing}
     Share of the meta-updates, from the first, that take the inner gradients as
-    constants, as `first_order` does for all. The paper's is about 0.3.
+    constants, as `first_order` does for all.
 """,
     "head_init": """
 head_init : {{"shared", "prototypes"}}, default={head_init}

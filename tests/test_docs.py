@@ -21,7 +21,15 @@ import sklmeta.model_selection
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = (sklmeta, sklmeta.model_selection, sklmeta.datasets)
-PAGES = ("README.md", "docs/index.md", "docs/large_data.md")
+PAGES = (
+    "README.md",
+    "docs/index.md",
+    "docs/large_data.md",
+    "docs/baselines.md",
+    "docs/metric_based.md",
+    "docs/model_based.md",
+    "docs/closed_form.md",
+)
 
 IGNORED = {
     # As scikit-learn does.

@@ -4,5 +4,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from sklmeta.closed_form.bayesian_linear import BayesianLinearRegressor
+from sklmeta.closed_form.deep_kernel import DeepKernelClassifier, DeepKernelRegressor
+from sklmeta.closed_form.ridge_head import RidgeHeadClassifier, RidgeHeadRegressor
 
-__all__ = ["BayesianLinearRegressor"]
+__all__ = [
+    "BayesianLinearRegressor",
+    "DeepKernelClassifier",
+    "DeepKernelRegressor",
+    "RidgeHeadClassifier",
+    "RidgeHeadRegressor",
+]

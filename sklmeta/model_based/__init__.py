@@ -3,12 +3,21 @@
 # Authors: The sklmeta developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from sklmeta.model_based.meta_lstm import MetaLSTMClassifier, MetaLSTMRegressor
+from sklmeta.model_based.neural_process import (
+    NeuralProcessClassifier,
+    NeuralProcessRegressor,
+)
 from sklmeta.model_based.transformer import (
     TransformerNeuralProcessClassifier,
     TransformerNeuralProcessRegressor,
 )
 
 __all__ = [
+    "MetaLSTMClassifier",
+    "MetaLSTMRegressor",
+    "NeuralProcessClassifier",
+    "NeuralProcessRegressor",
     "TransformerNeuralProcessClassifier",
     "TransformerNeuralProcessRegressor",
 ]

@@ -20,30 +20,19 @@ from sklmeta._docs import document
 from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
 from sklmeta.base import BaseMetaEstimator
 from sklmeta.faces import MetaClassifierMixin, PredictiveStdMixin
-from sklmeta.learner import (
-    Episodes,
-    Learner,
-    Rows,
-    State,
-    TaskSpec,
-    gaussian_nll,
-    masked_mean,
-    row_loss,
-)
+from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec
+from sklmeta.model_based.amortised import AmortisedLearner
 from sklmeta.model_based.attention import AttentionLayer, padding_bias, same_class_bias
 
 
-class TransformerNeuralProcessLearner(Learner):
+class TransformerNeuralProcessLearner(AmortisedLearner):
     """Support rows attend to each other, query rows to the support only.
 
     The state is every layer's keys and values of the support, so that a query row is
     predicted in one pass and never depends on another. A learned key and value stand
     beside the support's: attention to an empty support is attention to them.
 
-    - Regression: targets enter, and means leave, as deviations from the level
-      ``(k * mean(y) + kappa * mu) / (k + kappa)`` of the k support rows, with learned
-      kappa and mu. Shifts of the level between tasks are harmless, one row keeps its
-      level and an empty support has mu.
+    - Regression: targets enter, and means leave, as deviations from a level.
     - Shared classes: a learned embedding of a support row's class enters, a linear
       map gives the logits.
     - Own classes: support rows of one class attend to each other with a learned bias of
@@ -53,23 +42,14 @@ class TransformerNeuralProcessLearner(Learner):
 
     Parameters
     ----------
-    spec : TaskSpec
-        The tasks, of any kind.
-
-    encoder : nn.Module or None
-        Maps (n, *input) to (n, spec.n_features_out). None leaves the raw features.
+    spec, encoder, beta
+        As in `AmortisedLearner`.
 
     d_model, n_layers, n_heads : int
         As in `TransformerNeuralProcessRegressor`.
 
     min_noise : float, default=1e-2
         Smallest predicted standard deviation, in units of the standardised target.
-
-    beta : float, default=0.5
-        In training a row's negative log-likelihood is multiplied by its predicted
-        variance to this power (Seitzer et al., "On the Pitfalls of Heteroscedastic
-        Uncertainty Estimation", ICLR 2022). With 0 the mean is hardly learned where
-        the variance has grown.
     """
 
     def __init__(
@@ -83,29 +63,21 @@ class TransformerNeuralProcessLearner(Learner):
         min_noise: float = 1e-2,
         beta: float = 0.5,
     ):
-        super().__init__(spec)
-        self.beta = beta
+        super().__init__(spec, encoder, beta=beta)
         if d_model % n_heads:
             raise ValueError(
                 f"n_heads must divide d_model, got n_heads={n_heads} and "
                 f"d_model={d_model}."
             )
-        self.encoder = encoder
-        self.uses_raw = encoder is None or len(spec.input_shape) == 1
-        width = 0 if encoder is None else spec.n_features_out
-        width += math.prod(spec.input_shape) if self.uses_raw else 0
-        self.embed_row = nn.Linear(width, d_model)
+        self.embed_row = nn.Linear(self.row_width, d_model)
         self.is_support = nn.Parameter(torch.zeros(d_model))
         self.layers = nn.ModuleList(
             AttentionLayer(d_model, n_heads) for _ in range(n_layers)
         )
         self.norm = nn.LayerNorm(d_model)
         if spec.kind == "regression":
-            self.has_predictive_variance = True
             self.log_min_variance = 2 * math.log(min_noise)
             self.embed_target = nn.Linear(1, d_model, bias=False)
-            self.level = nn.Parameter(torch.tensor(0.0))  # mu
-            self.log_level_strength = nn.Parameter(torch.tensor(-1.0))  # log kappa
             self.head = nn.Linear(d_model, 2)
         elif spec.kind == "shared":
             self.embed_class = nn.Embedding(spec.n_classes, d_model)
@@ -134,51 +106,18 @@ class TransformerNeuralProcessLearner(Learner):
         X: Tensor,  # shape: (n_tasks, n_rows, *input)
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
         """Mean and log-variance, or logits of the classes."""
-        rows = self._embed(X)
+        rows = self.embed_row(self.row_features(X))
         bias = state["bias"][:, None, None]
         for i, layer in enumerate(cast(Sequence[AttentionLayer], self.layers)):
             key, value = state["keys"][:, i], state["values"][:, i]
             rows = layer(rows, layer.norm(rows), key, value, bias)
         return self._read_out(rows, state)
 
-    def prior_state(self) -> State | None:
-        """State of one task with an empty support; None for own classes."""
-        if self.spec.kind == "own":
-            return None
-        X = self.norm.weight.new_zeros(1, 0, *self.spec.input_shape)
-        y = X.new_zeros(1, 0)
-        if self.spec.kind == "shared":
-            y = y.long()
-        return self.adapt(Rows(X, y, X.new_zeros(1, 0), self.spec.n_classes))
-
-    def for_training(self, episodes: Episodes) -> Episodes:
-        """Empty one support in sixteen, for the prediction of an unknown task."""
-        if self.spec.kind == "own":
-            return episodes
-        mask = episodes.support.mask
-        kept = torch.arange(len(mask)) >= len(mask) // 16
-        support = episodes.support._replace(mask=mask * kept.to(mask)[:, None])
-        return episodes._replace(support=support)
-
     def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
         """Loss of the query; both sets pass through the layers side by side."""
         support, query = episodes
         state, rows = self._contextualise(support, query.X)
-        output = self._read_out(rows, state)
-        if not self.training or self.spec.kind != "regression":
-            return row_loss(output, query)
-        loss = gaussian_nll(output[..., 0], output[..., 1], query.y)
-        weight = (self.beta * output[..., 1].detach()).exp()
-        return masked_mean(weight * loss, query.mask)
-
-    def _embed(
-        self,
-        X: Tensor,  # shape: (n_tasks, n_rows, *input)
-    ) -> Tensor:  # shape: (n_tasks, n_rows, d_model)
-        blocks = [] if self.encoder is None else [self.encode(X)]
-        if self.uses_raw:
-            blocks.append(X.flatten(2))
-        return self.embed_row(torch.cat(blocks, dim=-1))
+        return self.query_loss(self._read_out(rows, state), query)
 
     def _contextualise(
         self,
@@ -187,7 +126,7 @@ class TransformerNeuralProcessLearner(Learner):
     ) -> tuple[State, Tensor]:  # the state; (n_tasks, n_query, d_model)
         n_rows = support.X.shape[1]
         X = support.X if query_X is None else torch.cat([support.X, query_X], dim=1)
-        rows = self._embed(X)
+        rows = self.embed_row(self.row_features(X))
         state, labels = self._embed_labels(support)
         rows = torch.cat([rows[:, :n_rows] + labels, rows[:, n_rows:]], dim=1)
         state["bias"] = padding_bias(support.mask)
@@ -215,9 +154,7 @@ class TransformerNeuralProcessLearner(Learner):
         self, support: Rows
     ) -> tuple[State, Tensor]:  # the level; (n_tasks, n_rows, d_model)
         if self.spec.kind == "regression":
-            strength = self.log_level_strength.exp()
-            total = (support.y * support.mask).sum(1) + strength * self.level
-            level = total / (support.mask.sum(1) + strength)
+            level = self.level_of(support)
             deviation = (support.y - level[:, None])[..., None]
             return {"level": level}, self.is_support + self.embed_target(deviation)
         if self.spec.kind == "shared":

@@ -1,0 +1,340 @@
+"""Ridge head: a linear head on learned features, solved for every task (R2-D2)."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sklmeta._compat import StrOptions
+from sklmeta._docs import document
+from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
+from sklmeta.base import BaseMetaEstimator
+from sklmeta.closed_form._linear_algebra import PenalisedDesign
+from sklmeta.closed_form._logistic import logistic_heads
+from sklmeta.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec, row_loss
+
+SOLVERS = ("ridge", "logistic")
+
+MIN_PENALTY = 1e-6
+TRAINING_STEPS = 8
+
+
+class RidgeHeadLearner(Learner):
+    """Ridge or logistic regression on learned features, through which it learns.
+
+    The head of a task minimises the loss of its support rows plus
+    ``penalty * ||W - W0||^2``; meta-training lowers the loss of the query, by
+    gradients through the solution, in the encoder, the penalty and, where every task
+    has the same outputs, the prior head ``W0``. With classes of a task's own ``W0`` is
+    zero, and all classes are treated alike.
+
+    The bias is the weight of a constant feature of learned height: the larger, the less
+    is the bias held to its prior. So there is a prediction without any row.
+
+    Parameters
+    ----------
+    spec : TaskSpec
+        What the tasks are.
+
+    encoder : nn.Module or None
+        Maps (n, *input) to (n, spec.n_features_out). None leaves the raw features.
+
+    solver : {"ridge", "logistic"}, default="ridge"
+        For classes: ridge regression on targets of plus and minus one, or logistic
+        regression, of each class against the rest.
+
+    Raises
+    ------
+    ValueError
+        If `solver` is unknown, or "logistic" for regression.
+
+    References
+    ----------
+    Bertinetto, Henriques, Torr and Vedaldi, "Meta-learning with Differentiable
+    Closed-Form Solvers", ICLR 2019.
+    """
+
+    def __init__(
+        self, spec: TaskSpec, encoder: nn.Module | None, *, solver: str = "ridge"
+    ):
+        super().__init__(spec)
+        if solver not in SOLVERS:
+            raise ValueError(f"solver must be one of {SOLVERS}, got {solver!r}.")
+        if spec.kind == "regression" and solver == "logistic":
+            raise ValueError("solver='logistic' is for classes, not for regression.")
+        self.encoder = encoder
+        self.solver = solver
+        # Raw pixels would swamp the encoder's features and the cost of the solve.
+        self.uses_raw = encoder is None or len(spec.input_shape) == 1
+        n_encoded = 0 if encoder is None else spec.n_features_out
+        n_raw = math.prod(spec.input_shape) if self.uses_raw else 0
+        if self.uses_raw:
+            self.log_raw_scale = nn.Parameter(torch.zeros(n_raw))
+        self.log_height = nn.Parameter(torch.tensor(0.0))
+        self.log_penalty = nn.Parameter(torch.tensor(-2.0))
+        if spec.kind != "own":
+            n_outputs = 1 if spec.kind == "regression" else spec.n_classes
+            n_features = n_encoded + n_raw + 1
+            self.prior_head = nn.Parameter(torch.zeros(n_features, n_outputs))
+        if spec.kind != "regression":
+            self.log_scale = nn.Parameter(torch.tensor(1.0))
+        if spec.kind == "shared":
+            self.class_bias = nn.Parameter(torch.zeros(spec.n_classes))
+
+    def features(
+        self,
+        X: Tensor,  # shape: (n_tasks, n_rows, *input)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, n_features)
+        """Encoder's features, raw features and a constant, in float64."""
+        # A row's squared norm should not grow with the width: the penalty holds for it.
+        blocks = []
+        if self.encoder is not None:
+            blocks.append(self.encode(X) / self.spec.n_features_out**0.5)
+        if self.uses_raw:
+            scale = self.log_raw_scale.exp() / len(self.log_raw_scale) ** 0.5
+            blocks.append(X.flatten(2) * scale)
+        blocks.append(self.log_height.exp().expand(*X.shape[:2], 1))
+        # A penalty far below the signal makes the systems too ill-conditioned for
+        # float32.
+        return torch.cat(blocks, dim=-1).to(torch.float64)
+
+    def penalty(self) -> Tensor:  # shape: ()
+        """Penalty on the squared distance of the head from its prior."""
+        return self.log_penalty.to(torch.float64).exp() + MIN_PENALTY
+
+    def prior_state(self) -> State | None:
+        """State of one task without any row; None with classes of a task's own."""
+        if self.spec.kind == "own":
+            return None
+        return {"head": self.prior_head[None].to(torch.float64)}
+
+    def adapt(self, support: Rows) -> State:
+        """Solve for the ``head`` (n_tasks, n_features, n_outputs), in float64."""
+        return self._solve(self.features(support.X), support)
+
+    def predict(
+        self,
+        state: State,
+        X: Tensor,  # shape: (n_tasks, n_rows, *input)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
+        """Return the logits, or the means."""
+        return self._outputs(state, self.features(X)).to(X.dtype)
+
+    def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
+        """Loss of the query; both sets are encoded at once."""
+        if self.mixes_rows:  # then the query must not look at the support
+            return super().meta_loss(episodes)
+        support, query = episodes
+        features = self.features(torch.cat([support.X, query.X], dim=1))
+        n_support = support.X.shape[1]
+        state = self._solve(features[:, :n_support], support)
+        output = self._outputs(state, features[:, n_support:])
+        return row_loss(output.to(query.X.dtype), query)
+
+    def _solve(
+        self,
+        features: Tensor,  # shape: (n_tasks, n_rows, n_features)
+        support: Rows,
+    ) -> State:
+        # Rows of zeros with targets of zero add nothing to the solution.
+        mask = support.mask.to(features.dtype)[..., None]
+        features = features * mask
+        if self.spec.kind == "regression":
+            targets = support.y[..., None] * mask
+        else:
+            members = F.one_hot(support.y, support.n_classes).to(features.dtype) * mask
+            targets = 2 * members - mask
+        if self.spec.kind == "own":
+            prior = features.new_zeros(features.shape[2], support.n_classes)
+        else:
+            prior = self.prior_head.to(features.dtype)
+        if self.solver == "ridge":
+            design = PenalisedDesign(features, self.penalty())
+            head = prior + design.ridge(targets - features @ prior)
+        else:
+            n_steps = TRAINING_STEPS if self.training else None
+            head = logistic_heads(features, targets, prior, self.penalty(), n_steps)
+        if self.spec.kind == "own":
+            return {"head": head, "counts": members.sum(1)}
+        return {"head": head}
+
+    def _outputs(
+        self,
+        state: State,
+        features: Tensor,  # shape: (n_tasks, n_rows, n_features)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
+        outputs = features @ state["head"].to(features.dtype)
+        if self.spec.kind == "regression":
+            return outputs
+        logits = self.log_scale.to(features.dtype).exp() * outputs
+        if self.spec.kind == "own":
+            return logits.masked_fill(state["counts"][:, None] == 0, -torch.inf)
+        return logits + self.class_bias
+
+
+@document
+@dataclass(kw_only=True, eq=False, repr=False)
+class RidgeHeadClassifier(MetaClassifierMixin, BaseMetaEstimator):
+    """Ridge or logistic regression on meta-learned features (R2-D2, LR-D2).
+
+    Adaptation fits a linear classifier to the support, on the features of a
+    meta-learned encoder and the raw ones; the penalty is learned as well, and so is the
+    encoder, through the solution. There is no step size, and nothing can diverge. With
+    classes of each task's own, a task may have any number of them. With shared classes
+    the head shrinks towards one that is learned across tasks, so that a class absent
+    from the support can still be predicted. With ``hidden_layer_sizes=()`` there is no
+    encoder: the prior head, the penalty and the scale of every feature are learned.
+
+    Parameters
+    ----------
+    solver : {"ridge", "logistic"}, default="ridge"
+        What is fitted to the support: ridge regression on targets of plus and minus
+        one (R2-D2), solved at once; or logistic regression (LR-D2), solved by Newton
+        steps, several times slower. Either is of each class against the rest.
+
+    %(module)s
+
+    %(mlp)s
+
+    %(own_classes)s
+
+    %(episodes)s
+
+    %(outer)s
+
+    Attributes
+    ----------
+    %(fitted)s
+
+    %(fitted_classes)s
+
+    See Also
+    --------
+    ProtoNetClassifier : Adapts by remembering class means; for very few rows.
+    MAMLClassifier : Adapts by gradient steps, which move the encoder too.
+    RidgeHeadRegressor : The same for numbers.
+
+    Notes
+    -----
+    The encoder is the same in all tasks. Do not use it where a task needs features
+    that no other task had; there, fit a model of its own, or `MAMLClassifier`.
+
+    Train for the support sizes that will come (`n_shots`): the penalty and the scale of
+    the logits are learned for these, and the probabilities are calibrated for no other.
+
+    References
+    ----------
+    Bertinetto, Henriques, Torr and Vedaldi, "Meta-learning with Differentiable
+    Closed-Form Solvers", ICLR 2019.
+
+    Examples
+    --------
+    >>> from sklmeta import RidgeHeadClassifier
+    >>> from sklmeta.datasets import make_classification_tasks
+    >>> X, y, task = make_classification_tasks(40, random_state=0)
+    >>> old = task < 39
+    >>> est = RidgeHeadClassifier(n_way=5, max_iter=50, random_state=0)
+    >>> est = est.fit(X[old], y[old], task=task[old])
+    >>> est = est.adapt(X[~old][:25], y[~old][:25])
+    >>> est.predict(X[~old][25:]).shape
+    (25,)
+    """
+
+    solver: str = "ridge"
+    n_shots: int | tuple[int, int] = (1, 15)
+    n_query: int = 20
+    lr: float = 1e-2
+    optimizer: str | type[torch.optim.Optimizer] = "AdamW"
+    weight_decay: float = 1.0
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **CLASS_CONSTRAINTS,
+        "solver": [StrOptions(set(SOLVERS))],
+    }
+
+    def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
+        no_encoder = self.module is None and len(self.hidden_layer_sizes) == 0
+        return RidgeHeadLearner(
+            spec, None if no_encoder else encoder, solver=self.solver
+        )
+
+
+@document
+@dataclass(kw_only=True, eq=False, repr=False)
+class RidgeHeadRegressor(MetaRegressorMixin, BaseMetaEstimator):
+    """Ridge regression on meta-learned features (R2-D2).
+
+    Adaptation is a ridge regression on the features of a meta-learned encoder and the
+    raw ones, which shrinks towards a head learned across tasks; the penalty is learned
+    as well, and so is the encoder, through the solution. There is no step size, and
+    nothing can diverge.
+
+    Parameters
+    ----------
+    %(module)s
+
+    %(mlp)s
+
+    %(episodes)s
+
+    %(outer)s
+
+    Attributes
+    ----------
+    %(fitted)s
+
+    See Also
+    --------
+    BayesianLinearRegressor : The same model with a learned prior covariance; says how
+        sure it is.
+    DeepKernelRegressor : Gaussian process on learned features.
+    RidgeHeadClassifier : The same for classes.
+
+    Notes
+    -----
+    It has no predictive standard deviation: it learns from the squared error alone,
+    which says nothing about the noise. Where that matters, `BayesianLinearRegressor` is
+    as fast.
+
+    References
+    ----------
+    Bertinetto, Henriques, Torr and Vedaldi, "Meta-learning with Differentiable
+    Closed-Form Solvers", ICLR 2019.
+
+    Examples
+    --------
+    >>> from sklmeta import RidgeHeadRegressor
+    >>> from sklmeta.datasets import make_linear_tasks
+    >>> X, y, task = make_linear_tasks(40, random_state=0)
+    >>> old = task < 39
+    >>> est = RidgeHeadRegressor(max_iter=100, random_state=0)
+    >>> est = est.fit(X[old], y[old], task=task[old])
+    >>> est = est.adapt(X[~old][:5], y[~old][:5])
+    >>> est.predict(X[~old][5:]).shape
+    (15,)
+    """
+
+    n_shots: int | tuple[int, int] = (1, 20)
+    n_query: int = 32
+    # As in `BayesianLinearRegressor`: the noise of small meta-batches keeps the
+    # features from fitting few tasks alone.
+    meta_batch_size: int = 4
+    max_iter: int = 3000
+    lr: float = 1e-2
+    optimizer: str | type[torch.optim.Optimizer] = "AdamW"
+    weight_decay: float = 0.01
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = COMMON_CONSTRAINTS
+
+    def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
+        no_encoder = self.module is None and len(self.hidden_layer_sizes) == 0
+        return RidgeHeadLearner(spec, None if no_encoder else encoder)

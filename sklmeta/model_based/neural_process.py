@@ -1,0 +1,376 @@
+"""Conditional neural processes: a representation of the support, and a decoder."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sklmeta._compat import Interval, StrOptions
+from sklmeta._docs import document
+from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
+from sklmeta.base import BaseMetaEstimator
+from sklmeta.encoders import MLP
+from sklmeta.faces import MetaClassifierMixin, PredictiveStdMixin
+from sklmeta.learner import ACTIVATION_BYTES, Episodes, Learner, Rows, State, TaskSpec
+from sklmeta.model_based.aggregation import AttentionAggregation, MeanAggregation
+from sklmeta.model_based.amortised import AmortisedLearner
+
+AGGREGATIONS = ("mean", "attention")
+
+DECODED_BYTES = 2**26
+"""One activation of the decoder in prediction, at most."""
+
+
+class NeuralProcessLearner(AmortisedLearner):
+    """Support rows are encoded one by one and aggregated; a decoder reads the result.
+
+    With r_i = h(x_i, y_i), the representation r of the k support rows is, as seen from
+    a query row x:
+
+    - ``aggregation="mean"``: (sum_i r_i + kappa r_0) / (k + kappa), the same for every
+      x (Garnelo et al. 2018, equations 1 and 2), where the learned r_0 is what an empty
+      support has, and the learned kappa lets the decoder see how large k is;
+    - ``aggregation="attention"``: multi-head attention of x to the x_i and a learned
+      key, with values r_i and r_0 (Kim et al. 2019, the deterministic path).
+
+    The decoder g(x, r) gives the mean and the standard deviation in regression, the
+    logits where classes are shared, whose labels enter h as indicators. Where classes
+    are a task's own, no label enters h: the representation r_c is of the rows of class
+    c alone, and g(x, r_c) is the logit of that class. Relabelling the classes permutes
+    the logits, and there may be any number of them.
+
+    Parameters
+    ----------
+    spec, encoder, beta
+        As in `AmortisedLearner`.
+
+    aggregation, d_model, n_layers, n_heads
+        As in `NeuralProcessRegressor`.
+
+    min_noise : float, default=1e-2
+        Smallest predicted standard deviation, in units of the standardised target.
+    """
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        encoder: nn.Module | None,
+        *,
+        aggregation: str = "attention",
+        d_model: int = 128,
+        n_layers: int = 3,
+        n_heads: int = 4,
+        min_noise: float = 1e-2,
+        beta: float = 0.5,
+    ):
+        super().__init__(spec, encoder, beta=beta)
+        if aggregation not in AGGREGATIONS:
+            raise ValueError(
+                f"aggregation must be one of {AGGREGATIONS}, got {aggregation!r}."
+            )
+        self.min_noise = min_noise
+        self.by_class = spec.kind == "own"
+        n_labels = {"regression": 1, "shared": spec.n_classes, "own": 0}[spec.kind]
+        n_outputs = {"regression": 2, "shared": spec.n_classes, "own": 1}[spec.kind]
+        width = self.row_width + n_labels
+        self.encode_pair = _network(width, d_model, d_model, n_layers)  # h
+        # The first layer of g, in two parts: they meet where all classes are there.
+        self.read_row = nn.Linear(self.row_width, d_model)
+        self.read_context = nn.Linear(d_model, d_model, bias=False)
+        self.decode = _network(d_model, d_model, n_outputs, n_layers - 1)
+        self.aggregation: MeanAggregation | AttentionAggregation
+        if aggregation == "mean":
+            self.aggregation = MeanAggregation(d_model)
+        else:
+            if d_model % n_heads:
+                raise ValueError(
+                    f"n_heads must divide d_model, got n_heads={n_heads} and "
+                    f"d_model={d_model}."
+                )
+            self.aggregation = AttentionAggregation(self.row_width, d_model, n_heads)
+
+    def adapt(self, support: Rows) -> State:
+        """Encode the support rows and keep what the aggregation wants.
+
+        Returns
+        -------
+        state : dict
+            Of the mean ``context`` (n_tasks, n_groups, d_model), with a group for each
+            of a task's own classes, else one. Of attention ``keys`` and ``values``
+            (n_tasks, n_heads, n_rows + 1, d_head), the first being the learned ones,
+            and ``bias`` (n_tasks, n_rows + 1) or ``members`` (n_tasks, n_rows,
+            n_classes). For regression also ``level`` (n_tasks,).
+        """
+        features = self.row_features(support.X)
+        state: State = {}
+        labels = [features]
+        if self.spec.kind == "regression":
+            state["level"] = self.level_of(support)
+            labels.append((support.y - state["level"][:, None])[..., None])
+        elif self.spec.kind == "shared":
+            one_hot = F.one_hot(support.y, self.spec.n_classes)
+            labels.append(one_hot.to(features.dtype))
+        pairs = self.encode_pair(torch.cat(labels, dim=-1))
+        state |= self.aggregation.remember(features, pairs, support, self.by_class)
+        return state
+
+    def predict(
+        self,
+        state: State,
+        X: Tensor,  # shape: (n_tasks, n_rows, *input)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
+        """Mean and log-variance, or logits of the classes."""
+        features = self.row_features(X)
+        if torch.is_grad_enabled() or not self.by_class:
+            return self._decode(state, features)
+        n_bytes = features.element_size() * len(X) * self.read_row.out_features
+        n_classes = self.aggregation.n_groups(state)
+        size = max(1, DECODED_BYTES // max(1, n_bytes * n_classes))
+        parts = [self._decode(state, part) for part in features.split(size, dim=1)]
+        return torch.cat(parts, dim=1)
+
+    def _decode(self, state: State, features: Tensor) -> Tensor:
+        context = self.aggregation.recall(state, features)
+        hidden = self.read_row(features)[:, :, None] + self.read_context(context)
+        output = self.decode(hidden.relu())  # (n_tasks, n_rows, n_groups, n_outputs)
+        if self.by_class:
+            return output[..., 0]
+        output = output[:, :, 0]
+        if self.spec.kind == "shared":
+            return output
+        mean = output[..., :1] + state["level"][:, None, None]
+        # A softplus, as in the paper: far from the training rows its logarithm grows
+        # slowly, where a linear log-variance overflows.
+        noise = self.min_noise + F.softplus(output[..., 1:])
+        return torch.cat([mean, 2 * noise.log()], dim=-1)
+
+    def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
+        """Loss of the query; a regressor's rows are weighted in training."""
+        support, query = episodes
+        return self.query_loss(self.predict(self.adapt(support), query.X), query)
+
+    def auto_chunk_size(self, episodes: Episodes) -> int:
+        """See the base class; here the decoder's activations are the largest."""
+        support, query = episodes
+        n_tasks = super().auto_chunk_size(episodes)
+        if query.X.device.type != "cpu":
+            return n_tasks
+        n_groups = support.n_classes if self.by_class else 1
+        d_model = self.read_row.out_features
+        n_numbers = query.X.shape[1] * n_groups * d_model
+        n_bytes = n_numbers * query.X.element_size()
+        return max(1, min(n_tasks, ACTIVATION_BYTES // max(1, n_bytes)))
+
+
+def _network(n_in: int, width: int, n_out: int, n_layers: int) -> nn.Sequential:
+    """`n_layers` linear layers with ReLU between them; at least one."""
+    hidden = [width] * (n_layers - 1)
+    last = nn.Linear(hidden[-1] if hidden else n_in, n_out)
+    return nn.Sequential(*MLP(n_in, hidden), last)
+
+
+_NETWORK_CONSTRAINTS: dict[str, Any] = {
+    "aggregation": [StrOptions(set(AGGREGATIONS))],
+    **{
+        name: [Interval(numbers.Integral, 1, None, closed="left")]
+        for name in ("d_model", "n_layers", "n_heads")
+    },
+}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class _NeuralProcessParameters(BaseMetaEstimator):
+    """The network's parameters, the same for both faces."""
+
+    aggregation: str = "attention"
+    d_model: int = 128
+    n_layers: int = 3
+    n_heads: int = 4
+    hidden_layer_sizes: Sequence[int] = ()  # h and g themselves encode
+    n_shots: int | tuple[int, int] = (1, 20)
+    n_query: int = 16
+    max_iter: int = 3000
+    lr: float = 3e-3
+    max_grad_norm: float | None = 1.0
+    optimizer: str | type[torch.optim.Optimizer] = "AdamW"
+    weight_decay: float = 0.01
+
+    def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
+        no_encoder = self.module is None and len(self.hidden_layer_sizes) == 0
+        sizes = {name: getattr(self, name) for name in _NETWORK_CONSTRAINTS}
+        encoder_or_none = None if no_encoder else encoder
+        return NeuralProcessLearner(spec, encoder_or_none, **sizes)
+
+
+@document
+@dataclass(kw_only=True, eq=False, repr=False)
+class NeuralProcessRegressor(PredictiveStdMixin, _NeuralProcessParameters):
+    """Conditional neural process: a support set in, a function out.
+
+    Every support row is encoded together with its target, the results are aggregated,
+    and a decoder turns a query row and the aggregate into a mean and a standard
+    deviation. Adaptation is one forward pass, for any number of support rows, none
+    included.
+
+    Parameters
+    ----------
+    aggregation : {"mean", "attention"}, default="attention"
+        How the encoded support rows become one representation: their mean, the same
+        for all query rows; or attention of each query row to them.
+
+    d_model : int, default=128
+        Width of the representation and of all hidden layers.
+
+    n_layers : int, default=3
+        Linear layers of the network that encodes a support row; the decoder has as
+        many after the one that reads the representation.
+
+    n_heads : int, default=4
+        Attention heads; it must divide `d_model`.
+
+    %(module)s
+
+    %(mlp)s
+
+    %(episodes)s
+
+    %(outer)s
+
+    Attributes
+    ----------
+    %(fitted)s
+
+    See Also
+    --------
+    TransformerNeuralProcessRegressor : Support rows look at one another too, at a
+        cost of the square of their number.
+    BayesianLinearRegressor : Closed form, for when tasks are few.
+
+    Notes
+    -----
+    Adapting costs one pass per support row and predicting, with the mean, one per query
+    row: the cheapest of the learners that adapt by a forward pass. The mean forgets
+    which row said what, and underfits where much depends on single rows; attention
+    mends that. Neither interpolates its support rows.
+
+    Not for few tasks, which it can learn by heart.
+
+    Of the attentive neural process this is the deterministic path: there is no latent
+    variable, so that predictions of several rows are independent given the support.
+
+    References
+    ----------
+    Garnelo et al., "Conditional Neural Processes", ICML 2018.
+
+    Kim et al., "Attentive Neural Processes", ICLR 2019.
+
+    Examples
+    --------
+    >>> from sklmeta import NeuralProcessRegressor
+    >>> from sklmeta.datasets import make_pharmacokinetics
+    >>> X, y, task = make_pharmacokinetics(40, random_state=0)
+    >>> old = task < 39
+    >>> est = NeuralProcessRegressor(max_iter=20, random_state=0)
+    >>> est = est.fit(X[old], y[old], task=task[old])
+    >>> est = est.adapt(X[~old][:3], y[~old][:3])
+    >>> y_mean, y_std = est.predict(X[~old][3:], return_std=True)
+    >>> y_mean.shape, y_std.shape
+    ((9,), (9,))
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **COMMON_CONSTRAINTS,
+        **_NETWORK_CONSTRAINTS,
+    }
+
+
+@document
+@dataclass(kw_only=True, eq=False, repr=False)
+class NeuralProcessClassifier(MetaClassifierMixin, _NeuralProcessParameters):
+    """Conditional neural process: a support set in, a classifier out.
+
+    With shared classes every support row is encoded together with its class, and the
+    results are aggregated: the support may be empty or lack a class. With classes of
+    each task's own the rows of every class are aggregated apart, and the decoder
+    scores a query row against one class at a time, by the same weights for all: a task
+    may have any number of classes. Adaptation is one forward pass.
+
+    Parameters
+    ----------
+    aggregation : {"mean", "attention"}, default="attention"
+        How the encoded support rows become one representation: their mean, the same
+        for all query rows; or attention of each query row to them.
+
+    d_model : int, default=128
+        Width of the representation and of all hidden layers.
+
+    n_layers : int, default=3
+        Linear layers of the network that encodes a support row; the decoder has as
+        many after the one that reads the representation.
+
+    n_heads : int, default=4
+        Attention heads; it must divide `d_model`.
+
+    %(module)s
+
+    %(mlp)s
+
+    %(own_classes)s
+
+    %(episodes)s
+
+    %(outer)s
+
+    Attributes
+    ----------
+    %(fitted)s
+
+    %(fitted_classes)s
+
+    See Also
+    --------
+    ProtoNetClassifier : Distances to class means, for when tasks are few.
+    TransformerNeuralProcessClassifier : Support rows look at one another too.
+
+    Notes
+    -----
+    For classes of a task's own Garnelo et al. put the aggregates of all classes side
+    by side, which fixes their number and their order. Here a class is scored by its own
+    aggregate, so that relabelling the classes relabels the predictions and does nothing
+    else.
+
+    Where each class has one centre prefer `ProtoNetClassifier`: this learner must find
+    out from its tasks that near means alike.
+
+    References
+    ----------
+    Garnelo et al., "Conditional Neural Processes", ICML 2018.
+
+    Kim et al., "Attentive Neural Processes", ICLR 2019.
+
+    Examples
+    --------
+    >>> from sklmeta import NeuralProcessClassifier
+    >>> from sklmeta.datasets import make_sensor_arrays
+    >>> X, y, task = make_sensor_arrays(20, random_state=0)
+    >>> old = task < 19
+    >>> est = NeuralProcessClassifier(max_iter=20, random_state=0)
+    >>> est = est.fit(X[old], y[old], task=task[old])
+    >>> est = est.adapt(X[~old][:12], y[~old][:12])
+    >>> est.predict(X[~old][12:]).shape
+    (48,)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **CLASS_CONSTRAINTS,
+        **_NETWORK_CONSTRAINTS,
+    }
