@@ -5,6 +5,7 @@
 
 import numpy as np
 import pytest
+from fits import fitted
 from instances import META
 from sklearn.base import clone, is_classifier
 
@@ -29,7 +30,7 @@ def test_chunks_do_not_change_the_answer(
     name, limits, monkeypatch, regression_tasks, shared_tasks
 ):
     X, y, task = shared_tasks if is_classifier(META[name]) else regression_tasks
-    estimator = clone(META[name]).fit(X, y, task=task)
+    estimator = fitted(META[name], (X, y, task))
     expected = outputs(estimator.adapt(X, y, task=task), X, task)
     for limit, value in limits.items():
         monkeypatch.setattr(adaptation, limit, value)
@@ -46,7 +47,7 @@ def test_chunks_do_not_change_the_answer(
 @pytest.mark.parametrize("name", META)
 def test_predicting_for_some_of_the_tasks(name, regression_tasks, shared_tasks):
     X, y, task = shared_tasks if is_classifier(META[name]) else regression_tasks
-    estimator = clone(META[name]).fit(X, y, task=task).adapt(X, y, task=task)
+    estimator = fitted(META[name], (X, y, task)).adapt(X, y, task=task)
     expected = outputs(estimator, X, task)
     rows = np.flatnonzero(np.isin(task, [17, 3]))[::-1]
     some = outputs(estimator, X[rows], task[rows])
@@ -66,7 +67,7 @@ def test_one_large_task_among_small_ones(regression_tasks):
 @pytest.mark.parametrize("name", ["maml", "protonet", "bayesian_linear"])
 def test_large_arrays_are_not_copied(name, monkeypatch, regression_tasks, shared_tasks):
     X, y, task = shared_tasks if is_classifier(META[name]) else regression_tasks
-    estimator = clone(META[name]).fit(X, y, task=task)
+    estimator = fitted(META[name], (X, y, task))
     expected = outputs(estimator.adapt(X, y, task=task), X, task)
     whole = []
     monkeypatch.setattr(_row_store, "LEAVE_ON_DISK", X.nbytes)

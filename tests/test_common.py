@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from fits import fitted
 from instances import (
     ALL,
     CLASSIFIERS,
@@ -35,11 +36,6 @@ def tasks_for(regression_tasks, shared_tasks):
     return lambda estimator: (
         shared_tasks if is_classifier(estimator) else regression_tasks
     )
-
-
-def fitted(estimator, data, **params):
-    X, y, task = data
-    return clone(estimator).set_params(**params).fit(X, y, task=task)
 
 
 def halves(y, task, seed=0):
@@ -88,12 +84,13 @@ def test_same_seed_same_result_and_callers_stream_untouched(name, tasks_for):
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002 the caller's legacy stream is what is tested
     before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    one = fitted(ALL[name], data)
-    one.adapt(data[0][:9], data[1][:9]).predict(data[0])
+    X, y, task = data
+    one = clone(ALL[name]).fit(X, y, task=task)
+    one.adapt(X[:9], y[:9]).predict(X)
     assert torch.equal(before[0], torch.get_rng_state())
     after = np.random.get_state()[1]  # noqa: NPY002
     np.testing.assert_array_equal(before[1], after)
-    two = fitted(ALL[name], data)
+    two = clone(ALL[name]).fit(X, y, task=task)
     for key, value in one._weights.items():
         np.testing.assert_array_equal(value, two._weights[key])
     other = fitted(ALL[name], data, random_state=1)

@@ -26,6 +26,7 @@ PAGES = (
     "docs/index.md",
     "docs/large_data.md",
     "docs/baselines.md",
+    "docs/gradient_based.md",
     "docs/metric_based.md",
     "docs/model_based.md",
     "docs/closed_form.md",

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 import skops.io
 import torch
+from fits import fitted
 from instances import META
-from sklearn.base import clone, is_classifier
+from sklearn.base import is_classifier
 
 from sklmeta import MAMLRegressor, TransformerNeuralProcessRegressor
 
 
 def adapted_estimator(name, regression_tasks, shared_tasks):
     X, y, task = shared_tasks if is_classifier(META[name]) else regression_tasks
-    estimator = clone(META[name]).fit(X, y, task=task)
+    estimator = fitted(META[name], (X, y, task))
     return estimator.adapt(X, y, task=task), X, task
 
 

@@ -5,8 +5,9 @@
 
 import numpy as np
 import pytest
+from fits import fitted
 from instances import ALL, CLASSIFIERS
-from sklearn.base import clone, is_classifier
+from sklearn.base import is_classifier
 
 SIZES = [1, 1, 2, 3, 40, 300]
 TASK = np.repeat([f"task {i}" for i in range(len(SIZES))], SIZES)
@@ -43,7 +44,7 @@ def check_each_alone(estimator, X, y, X_query, query_task):
 @pytest.mark.parametrize("name", [name for name in ALL if name not in CLASSIFIERS])
 def test_regression(name, regression_tasks):
     X, y, task = regression_tasks
-    estimator = clone(ALL[name]).fit(X, y, task=task)
+    estimator = fitted(ALL[name], (X, y, task))
     support, query, query_task = rows_like(X)
     targets = support @ [1.0, -2.0, 0.5]
     check_each_alone(estimator, support, targets, query, query_task)
@@ -52,7 +53,7 @@ def test_regression(name, regression_tasks):
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_shared_classes_present_and_absent(name, shared_tasks):
     X, y, task = shared_tasks
-    estimator = clone(ALL[name]).fit(X, y, task=task)
+    estimator = fitted(ALL[name], (X, y, task))
     support, query, query_task = rows_like(X)
     labels = np.array(["ill", "unsure", "well"])[np.arange(len(support)) % 3]
     labels[TASK == "task 3"] = "well"  # a task that shows one class
@@ -68,10 +69,9 @@ OWN = [n for n, one in CLASSIFIERS.items() if "shared_classes" in one.get_params
 def test_own_classes_from_one_to_nine(name, own_tasks):
     X, y, task = own_tasks
     params = {"n_way": 3, "n_shots": 2, "n_query": 3, "shared_classes": False}
-    estimator = clone(ALL[name])
-    known = estimator.get_params()
-    estimator.set_params(**{k: v for k, v in params.items() if k in known})
-    estimator.fit(X, y, task=task)
+    known = ALL[name].get_params()
+    own = {k: v for k, v in params.items() if k in known}
+    estimator = fitted(ALL[name], (X, y, task), **own)
     support, query, query_task = rows_like(X)
     n_classes = dict(zip(np.unique(TASK), [1, 1, 2, 1, 9, 5], strict=True))
     labels = np.array(

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from sklmeta._compat import Interval, StrOptions
 from sklmeta._docs import document
@@ -31,7 +30,7 @@ from sklmeta.gradient_based.inner_loop import (
     guarded_inner_loop,
     stayed_within_bounds,
 )
-from sklmeta.gradient_based.network import HEAD_INITS
+from sklmeta.gradient_based.network import HEAD_INITS, prototype_head
 from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec, of_tasks, row_loss
 
 
@@ -86,7 +85,7 @@ class ANILLearner(Learner):
         if self.has_prototypes:
             # The meta-gradient passes through the prototypes; the steps take them as
             # given.
-            return joined(*prototype_head(support))
+            return joined(*prototype_head(support.X[..., :-1], support))
         weight, bias = self.head.weight, self.head.bias
         n_tasks, n_outputs = len(support.X), support.n_classes or 1
         return joined(
@@ -145,18 +144,6 @@ class ANILLearner(Learner):
 
     def _features(self, rows: Rows) -> Rows:
         return rows._replace(X=with_constant(self.encode(rows.X)))
-
-
-def prototype_head(
-    support: Rows,  # X: features and a constant
-) -> tuple[Tensor, Tensor]:  # shapes: (n_tasks, n_classes, d), (n_tasks, n_classes)
-    """The linear form of squared distances to the class means."""
-    features = support.X[..., :-1]
-    member = F.one_hot(support.y, support.n_classes).to(features.dtype)
-    member = member * support.mask[..., None]  # (n_tasks, n_rows, n_classes)
-    n_rows = member.sum(1)[..., None].clamp(min=1)
-    prototypes = member.mT @ features / n_rows
-    return 2 * prototypes, -prototypes.square().sum(-1)
 
 
 _INNER_CONSTRAINTS: dict[str, Any] = {

@@ -143,7 +143,9 @@ class AdaptedNetwork(Learner):
     def start(self, support: Rows) -> Parameters:
         """Parameters before the first step; those of all tasks lack the first axis."""
         if self.has_prototypes:
-            weight, bias = self._prototype_head(support)
+            # Not the tensors that adaptation starts from: the meta-gradient passes
+            # through the prototypes, while the inner gradient takes the head as given.
+            weight, bias = prototype_head(self.encode(support.X), support)
         else:
             weight, bias = self.head.weight, self.head.bias
             if len(bias) != (n_classes := support.n_classes or 1):
@@ -183,18 +185,6 @@ class AdaptedNetwork(Learner):
         features = self.engine(encoder, X)
         return torch.baddbmm(bias, features, parameters["head.weight"].mT)
 
-    def _prototype_head(
-        self, support: Rows
-    ) -> tuple[Tensor, Tensor]:  # shapes: (n_tasks, n_classes, d), (n_tasks, n_classes)
-        # Not the tensors that adaptation starts from: the meta-gradient passes through
-        # the prototypes, while the inner gradient takes the head as given.
-        features = self.encode(support.X)
-        member = F.one_hot(support.y, support.n_classes).to(features.dtype)
-        member = member * support.mask[..., None]  # (n_tasks, n_rows, n_classes)
-        n_rows = member.sum(1)[..., None].clamp(min=1)
-        prototypes = member.mT @ features / n_rows
-        return 2 * prototypes, -prototypes.square().sum(-1)
-
     def auto_chunk_size(self, episodes: Episodes) -> int:
         """See the base class; beside, what all inner steps keep is bounded."""
         support, query = episodes
@@ -221,3 +211,15 @@ class AdaptedNetwork(Learner):
             free, _ = torch.cuda.mem_get_info(X.device)
             self._gpu_budget = int(GPU_MEMORY_SHARE * free)
         return self._gpu_budget
+
+
+def prototype_head(
+    features: Tensor,  # shape: (n_tasks, n_rows, d)
+    support: Rows,
+) -> tuple[Tensor, Tensor]:  # shapes: (n_tasks, n_classes, d), (n_tasks, n_classes)
+    """The linear form of squared distances to the class means."""
+    member = F.one_hot(support.y, support.n_classes).to(features.dtype)
+    member = member * support.mask[..., None]  # (n_tasks, n_rows, n_classes)
+    n_rows = member.sum(1)[..., None].clamp(min=1)
+    prototypes = member.mT @ features / n_rows
+    return 2 * prototypes, -prototypes.square().sum(-1)
