@@ -34,7 +34,7 @@ META_CLASSIFIERS = {
         random_state=0,
     ),
     "meta_sgd": sklmeta.MetaSGDClassifier(max_iter=30, random_state=0),
-    "protonet": sklmeta.ProtoNetClassifier(max_iter=30, random_state=0),
+    "protonet": sklmeta.ProtoNetClassifier(max_iter=20, n_members=2, random_state=0),
     "protonet_mahalanobis": sklmeta.ProtoNetClassifier(
         max_iter=30, metric="mahalanobis", hidden_layer_sizes=(16,), random_state=0
     ),
@@ -69,10 +69,10 @@ META_CLASSIFIERS = {
     ),
     "deep_kernel": sklmeta.DeepKernelClassifier(max_iter=30, random_state=0),
     "transformer_classifier": sklmeta.TransformerNeuralProcessClassifier(
-        max_iter=50, random_state=0, **SMALL
+        max_iter=30, random_state=0, **SMALL
     ),
     "neural_process": sklmeta.NeuralProcessClassifier(
-        max_iter=50, d_model=32, lr=3e-3, random_state=0
+        max_iter=40, d_model=32, lr=3e-3, random_state=0
     ),
     "neural_process_mean": sklmeta.NeuralProcessClassifier(
         max_iter=30, d_model=32, aggregation="mean", random_state=0
@@ -98,10 +98,10 @@ META_REGRESSORS = {
     "ridge_head_regressor": sklmeta.RidgeHeadRegressor(max_iter=50, random_state=0),
     "deep_kernel_regressor": sklmeta.DeepKernelRegressor(max_iter=50, random_state=0),
     "transformer_regressor": sklmeta.TransformerNeuralProcessRegressor(
-        max_iter=60, random_state=0, **SMALL
+        max_iter=40, random_state=0, **SMALL
     ),
     "neural_process_regressor": sklmeta.NeuralProcessRegressor(
-        max_iter=100, d_model=32, lr=3e-3, random_state=0
+        max_iter=60, d_model=32, lr=3e-3, random_state=0
     ),
     "meta_lstm_regressor": sklmeta.MetaLSTMRegressor(
         max_iter=25, inner_steps=3, inner_lr=0.1, random_state=0, **SMALL_LSTM
@@ -118,6 +118,7 @@ BASELINE_REGRESSORS = {
 }
 # Other settings of a class that is in the table already: our own checks alone.
 VARIANTS = {
+    "protonet_mahalanobis",
     "logistic_head",
     "neural_process_mean",
     "maml_first_order",

@@ -357,6 +357,7 @@ def test_more_steps_fit_the_support_better(regression_tasks):
 @pytest.mark.parametrize("tune", ["head", "all"])
 def test_batch_normalisation_and_frozen_encoders(tune, shared_tasks):
     X, y, task = shared_tasks
+    torch.manual_seed(0)  # instances bring their own weights
     module = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.ReLU())
     est = small(module=module, tune=tune, adapt_steps=3).fit(X, y, task=task)
     assert est._weights["encoder.1.num_batches_tracked"] == 20

@@ -219,7 +219,7 @@ class RidgeHeadClassifier(MetaClassifierMixin, BaseMetaEstimator):
 
     See Also
     --------
-    ProtoNetClassifier : Adapts by remembering class means; for very few rows.
+    ProtoNetClassifier : Adapts by remembering class means.
     MAMLClassifier : Adapts by gradient steps, which move the encoder too.
     RidgeHeadRegressor : The same for numbers.
 
@@ -302,8 +302,10 @@ class RidgeHeadRegressor(MetaRegressorMixin, BaseMetaEstimator):
     Notes
     -----
     It has no predictive standard deviation: it learns from the squared error alone,
-    which says nothing about the noise. Where that matters, `BayesianLinearRegressor` is
-    as fast.
+    which says nothing about the noise. That error is largest where the support is
+    smallest, so that with a wide range of `n_shots` the penalty and the features become
+    those for very few rows: give the number that will come. In both respects
+    `BayesianLinearRegressor` is the better choice, and as fast.
 
     References
     ----------
