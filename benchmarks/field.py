@@ -97,8 +97,9 @@ def interval(scores: list[float]) -> tuple[float, float]:
 def lines_of(figures: dict[str, Any], measure: str) -> list[str]:
     """Markdown: a line per model."""
     lines = [
-        f"{measure} of each task, averaged over draws, then over tasks; ± is the 95 %",
-        "interval over tasks (Student's t). `fit` is the mean over the folds, on the",
+        f"{measure}: of each task,",
+        "averaged over draws, then over tasks; ± is the 95 % interval over tasks",
+        "(Student's t). `fit` is the mean over the folds in seconds, on the",
         f"clock of a shared machine; `adapt` that of one task of {N_TIMED} adapted to",
         f"together, of {TIMED_SHOTS} rows each.",
         "",

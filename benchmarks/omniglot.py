@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from omniglot_rows import BUILDERS, PUBLISHED
+from omniglot_rows import BUILDERS, NOTES, PUBLISHED
 from report import DOCS, keep, kept, write_report
 
 from sklmeta.datasets import fetch_omniglot
@@ -78,7 +78,7 @@ def run(name: str, seed: int, max_iter: int | None) -> dict[str, Any]:
         "minutes": (time.perf_counter() - start) / 60,
         "max_iter": model.max_iter,
         "seed": seed,
-        "model": repr(model),
+        "model": " ".join(repr(model).split()),
     }
     X, y, _ = fetch_omniglot(subset="evaluation", return_X_y_task=True)
     for transductive in (False, True) if "transductive" in name else (False,):
@@ -116,6 +116,8 @@ def lines_of(figures: dict[str, Any]) -> list[str]:
             ]
         cells = [row.method, key, row.paper, row.others, ours, *tail]
         lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "## Why a row misses", ""]
+    lines += [f"- `{name}`: {text}" for name, text in NOTES.items() if name in figures]
     lines += ["", "## Settings", ""]
     lines += [f"- `{name}`: `{own['model']}`" for name, own in figures.items()]
     return lines
