@@ -181,8 +181,8 @@ NOTES = {
         "for six of the thirty minutes, and for 1 to 5 shots at once."
     ),
     "siamese": (
-        "Below the papers' re-run by 3 points at 5-way and by 4 at 20-way: trained for "
-        "a third of the thirty minutes, on one network, for 1 to 5 shots at once."
+        "Below the papers' re-run by 3 points at 5-way and by 4 at 20-way 1-shot: "
+        "trained for six of the thirty minutes, for 1 to 5 shots at once."
     ),
 }
 """Why a row misses what is published."""
