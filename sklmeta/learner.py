@@ -151,6 +151,7 @@ class Learner(nn.Module):
 
     def adapt(self, support: Rows) -> State:
         """Return the state of each task after it has seen its support."""
+        # A subclass must supply it; plain, as in torch's own `Module.forward`.
         raise NotImplementedError(f"{type(self).__name__} lacks adapt.")
 
     def predict(
@@ -159,6 +160,7 @@ class Learner(nn.Module):
         X: Tensor,  # shape: (n_tasks, n_rows, *input)
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
         """Predict query rows; one row's prediction never depends on another's."""
+        # As `adapt`: a learner without it cannot be meta-trained, and says so at once.
         raise NotImplementedError(f"{type(self).__name__} lacks predict.")
 
     def prior_state(self) -> State | None:

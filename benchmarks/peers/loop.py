@@ -41,7 +41,7 @@ def whole_net(workload: Workload) -> nn.Module:
     )
 
 
-def library_updates(workload: Workload, backward: Callable) -> Updates | None:
+def updates_through(workload: Workload, backward: Callable) -> Updates | None:
     """Second-order updates of the whole net, by another library's `backward`."""
     if workload.first_order:
         return None

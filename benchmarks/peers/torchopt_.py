@@ -21,7 +21,7 @@ make_net = loop.whole_net
 
 
 def updates(workload: Workload) -> Updates | None:
-    return loop.library_updates(workload, backward)
+    return loop.updates_through(workload, backward)
 
 
 def backward(workload: Workload, net: nn.Module, support: tuple, query: tuple) -> None:

@@ -43,9 +43,7 @@ class BaselineEstimator(BaseEstimator):
 
     A subclass implements `_learn`, which returns what predicts for a task of which
     nothing is known, or None; `_specialise`, which returns what predicts for new tasks;
-    and `_predict` and `_probabilities`, which predict with either. They raise
-    `NotImplementedError` rather than being abstract: a regressor has no probabilities,
-    and scikit-learn's own bases have no abstract methods in the way of a mixin either.
+    and `_predict` and `_probabilities`, which predict with either.
     """
 
     __metadata_request__fit = {"task": True}
@@ -231,17 +229,21 @@ class BaselineEstimator(BaseEstimator):
         return float(metric(y, self.predict(X), sample_weight=sample_weight))
 
     def _learn(self, X: Any, y: NDArray[Any], codes: Codes) -> Predictors | None:
+        # Here and below: plain methods, without ABCMeta, as in scikit-learn's mixins.
         raise NotImplementedError(f"{type(self).__name__} lacks _learn.")
 
     def _specialise(
         self, X: Any, y: NDArray[Any], codes: Codes, n_tasks: int
     ) -> Predictors:
+        # `adapt` is the same for all baselines but for this.
         raise NotImplementedError(f"{type(self).__name__} lacks _specialise.")
 
     def _predict(self, X: Any, codes: Codes, models: Predictors) -> NDArray[Any]:
+        # `predict` is the same for all baselines but for this.
         raise NotImplementedError(f"{type(self).__name__} lacks _predict.")
 
     def _probabilities(self, X: Any, codes: Codes, models: Predictors) -> NDArray[Any]:
+        # Not reached for a regressor: `predict_proba` is not available there.
         raise NotImplementedError(f"{type(self).__name__} lacks _probabilities.")
 
     def _reset_adaptation(self) -> None:

@@ -47,6 +47,7 @@ class Kernel(nn.Module):
         right: Tensor,  # shape: (n_tasks, n_right, n_features)
     ) -> Tensor:  # shape: (n_tasks, n_left, n_right)
         """Covariances of all pairs of rows of each task."""
+        # Every kernel has its own formula; plain, as in torch's own `Module.forward`.
         raise NotImplementedError(f"{type(self).__name__} lacks forward.")
 
     def diagonal(

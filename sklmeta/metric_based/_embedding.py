@@ -126,6 +126,7 @@ class EmbeddingLearner(Learner):
         state: State,
         X: Tensor,  # shape: (n_tasks, n_rows, *input)
     ) -> Tensor:  # shape: (n_tasks, n_members, n_rows, n_classes)
+        # How a row and a class are compared is all that these learners differ in.
         raise NotImplementedError(f"{type(self).__name__} lacks _member_logits.")
 
     def _features(self, X: Tensor) -> Tensor:  # (n_tasks, n_members, n_rows, d)
