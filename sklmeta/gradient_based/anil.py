@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import numbers
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -13,10 +12,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from sklmeta._compat import Interval, StrOptions
+from sklmeta._compat import StrOptions
 from sklmeta._docs import document
 from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
-from sklmeta.base import BaseMetaEstimator
 from sklmeta.faces import MetaClassifierMixin, MetaRegressorMixin
 from sklmeta.gradient_based.head_descent import (
     Descent,
@@ -29,6 +27,10 @@ from sklmeta.gradient_based.inner_loop import (
     gradient_step,
     guarded_inner_loop,
     stayed_within_bounds,
+)
+from sklmeta.gradient_based.inner_parameters import (
+    INNER_CONSTRAINTS,
+    InnerLoopParameters,
 )
 from sklmeta.gradient_based.network import HEAD_INITS, prototype_head
 from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec, of_tasks, row_loss
@@ -146,37 +148,17 @@ class ANILLearner(Learner):
         return rows._replace(X=with_constant(self.encode(rows.X)))
 
 
-_INNER_CONSTRAINTS: dict[str, Any] = {
-    "inner_lr": [Interval(numbers.Real, 0, None, closed="neither")],
-    "inner_steps": [Interval(numbers.Integral, 1, None, closed="left")],
-    "adapt_steps": [Interval(numbers.Integral, 0, None, closed="left"), None],
-    "first_order": ["boolean"],
-}
+_INNER_CONSTRAINTS = {**INNER_CONSTRAINTS, "first_order": ["boolean"]}
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class _ANILParameters(BaseMetaEstimator):
+class _ANILParameters(InnerLoopParameters):
     """The inner loop's parameters, the same for both faces."""
 
-    inner_lr: float = 0.1
-    inner_steps: int = 5
-    adapt_steps: int | None = None
     first_order: bool = False
-    n_shots: int | tuple[int, int] = (6, 24)
-    n_query: int = 30
-    lr: float = 3e-3
-    max_grad_norm: float | None = 1.0
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> ANILLearner:
-        return ANILLearner(
-            spec,
-            encoder,
-            inner_lr=self.inner_lr,
-            inner_steps=self.inner_steps,
-            adapt_steps=self.adapt_steps,
-            first_order=self.first_order,
-            head_init=getattr(self, "head_init", "shared"),
-        )
+        return ANILLearner(spec, encoder, **self._inner_params("first_order"))
 
 
 @document

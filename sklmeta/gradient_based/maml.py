@@ -15,9 +15,12 @@ from torch import nn
 from sklmeta._compat import Interval, StrOptions
 from sklmeta._docs import document
 from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
-from sklmeta.base import BaseMetaEstimator
 from sklmeta.faces import MetaClassifierMixin, MetaRegressorMixin
 from sklmeta.gradient_based.descent import DescentLearner
+from sklmeta.gradient_based.inner_parameters import (
+    INNER_CONSTRAINTS,
+    InnerLoopParameters,
+)
 from sklmeta.gradient_based.network import ENGINES, HEAD_INITS
 from sklmeta.gradient_based.stabilisers import StepSizes, step_weights
 from sklmeta.learner import TaskSpec
@@ -66,10 +69,8 @@ class MAMLLearner(DescentLearner):
         self.enter_phase(self.first_order or early, weights)
 
 
-INNER_CONSTRAINTS: dict[str, Any] = {
-    "inner_lr": [Interval(numbers.Real, 0, None, closed="neither")],
-    "inner_steps": [Interval(numbers.Integral, 1, None, closed="left")],
-    "adapt_steps": [Interval(numbers.Integral, 0, None, closed="left"), None],
+DESCENT_CONSTRAINTS: dict[str, Any] = {
+    **INNER_CONSTRAINTS,
     "first_order": ["boolean"],
     "engine": [StrOptions(set(ENGINES))],
 }
@@ -81,36 +82,18 @@ _STABILISERS: dict[str, Any] = {
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class _MAMLParameters(BaseMetaEstimator):
+class _MAMLParameters(InnerLoopParameters):
     """The inner loop's parameters, the same for both faces."""
 
-    inner_lr: float = 0.1
-    inner_steps: int = 5
-    adapt_steps: int | None = None
     first_order: bool = False
     multi_step_loss: float = 0.0
     learn_inner_lr: bool = False
     derivative_order_annealing: float = 0.0
     engine: str = "auto"
-    n_shots: int | tuple[int, int] = (6, 24)
-    n_query: int = 30
-    lr: float = 3e-3
-    max_grad_norm: float | None = 1.0
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> MAMLLearner:
-        return MAMLLearner(
-            spec,
-            encoder,
-            inner_lr=self.inner_lr,
-            inner_steps=self.inner_steps,
-            adapt_steps=self.adapt_steps,
-            first_order=self.first_order,
-            head_init=getattr(self, "head_init", "shared"),
-            engine=self.engine,
-            multi_step_loss=self.multi_step_loss,
-            learn_inner_lr=self.learn_inner_lr,
-            derivative_order_annealing=self.derivative_order_annealing,
-        )
+        names = ("first_order", "engine", *_STABILISERS)
+        return MAMLLearner(spec, encoder, **self._inner_params(*names))
 
 
 def warn_if_body_stays(estimator: Any, learner: DescentLearner) -> None:
@@ -195,7 +178,7 @@ class MAMLClassifier(MetaClassifierMixin, _MAMLParameters):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **CLASS_CONSTRAINTS,
-        **INNER_CONSTRAINTS,
+        **DESCENT_CONSTRAINTS,
         **_STABILISERS,
         "head_init": [StrOptions(set(HEAD_INITS))],
     }
@@ -274,6 +257,6 @@ class MAMLRegressor(MetaRegressorMixin, _MAMLParameters):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **COMMON_CONSTRAINTS,
-        **INNER_CONSTRAINTS,
+        **DESCENT_CONSTRAINTS,
         **_STABILISERS,
     }

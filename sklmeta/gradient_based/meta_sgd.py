@@ -13,10 +13,10 @@ from torch import nn
 from sklmeta._compat import StrOptions
 from sklmeta._docs import document
 from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
-from sklmeta.base import BaseMetaEstimator
 from sklmeta.faces import MetaClassifierMixin, MetaRegressorMixin
 from sklmeta.gradient_based.descent import DescentLearner
-from sklmeta.gradient_based.maml import INNER_CONSTRAINTS, warn_if_body_stays
+from sklmeta.gradient_based.inner_parameters import InnerLoopParameters
+from sklmeta.gradient_based.maml import DESCENT_CONSTRAINTS, warn_if_body_stays
 from sklmeta.gradient_based.network import HEAD_INITS
 from sklmeta.gradient_based.stabilisers import StepSizes
 from sklmeta.learner import TaskSpec
@@ -44,30 +44,16 @@ class MetaSGDLearner(DescentLearner):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class _MetaSGDParameters(BaseMetaEstimator):
+class _MetaSGDParameters(InnerLoopParameters):
     """The inner loop's parameters, the same for both faces."""
 
-    inner_lr: float = 0.1
     inner_steps: int = 1
-    adapt_steps: int | None = None
     first_order: bool = False
     engine: str = "auto"
-    n_shots: int | tuple[int, int] = (6, 24)
-    n_query: int = 30
-    lr: float = 3e-3
-    max_grad_norm: float | None = 1.0
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> MetaSGDLearner:
-        learner = MetaSGDLearner(
-            spec,
-            encoder,
-            inner_lr=self.inner_lr,
-            inner_steps=self.inner_steps,
-            adapt_steps=self.adapt_steps,
-            first_order=self.first_order,
-            head_init=getattr(self, "head_init", "shared"),
-            engine=self.engine,
-        )
+        params = self._inner_params("first_order", "engine")
+        learner = MetaSGDLearner(spec, encoder, **params)
         warn_if_body_stays(self, learner)
         return learner
 
@@ -140,7 +126,7 @@ class MetaSGDClassifier(MetaClassifierMixin, _MetaSGDParameters):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **CLASS_CONSTRAINTS,
-        **INNER_CONSTRAINTS,
+        **DESCENT_CONSTRAINTS,
         "head_init": [StrOptions(set(HEAD_INITS))],
     }
 
@@ -208,5 +194,5 @@ class MetaSGDRegressor(MetaRegressorMixin, _MetaSGDParameters):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **COMMON_CONSTRAINTS,
-        **INNER_CONSTRAINTS,
+        **DESCENT_CONSTRAINTS,
     }

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from sklmeta._compat import Interval, StrOptions
 from sklmeta._docs import document
 from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
-from sklmeta.base import BaseMetaEstimator
 from sklmeta.engine import Parameters
 from sklmeta.faces import MetaClassifierMixin, MetaRegressorMixin
 from sklmeta.gradient_based.inner_loop import guarded_inner_loop, stayed_within_bounds
@@ -25,6 +24,10 @@ from sklmeta.gradient_based.inner_optimizers import (
     Sgd,
     SharedAdam,
     head_rows,
+)
+from sklmeta.gradient_based.inner_parameters import (
+    INNER_CONSTRAINTS,
+    InnerLoopParameters,
 )
 from sklmeta.gradient_based.minibatches import minibatches
 from sklmeta.gradient_based.network import ENGINES, HEAD_INITS, AdaptedNetwork
@@ -219,26 +222,24 @@ class ReptileLearner(AdaptedNetwork):
 
 
 _INNER_CONSTRAINTS: dict[str, Any] = {
-    "inner_lr": [Interval(numbers.Real, 0, None, closed="neither")],
-    "inner_steps": [Interval(numbers.Integral, 1, None, closed="left")],
+    **INNER_CONSTRAINTS,
     "inner_batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
     "inner_optimizer": [StrOptions(set(INNER_OPTIMIZERS))],
-    "adapt_steps": [Interval(numbers.Integral, 0, None, closed="left"), None],
     "engine": [StrOptions(set(ENGINES))],
 }
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class _ReptileParameters(BaseMetaEstimator):
+class _ReptileParameters(InnerLoopParameters):
     """The inner loop's parameters, the same for both faces."""
 
     inner_lr: float = 1e-3
-    inner_steps: int = 5
     inner_batch_size: int = 10
     inner_optimizer: str = "adam"
     adapt_steps: int | None = 50
     engine: str = "auto"
     n_shots: int | tuple[int, int] = 20
+    n_query: int = 15
     meta_batch_size: int = 5
     lr: float = 1.0
     lr_schedule: str = "linear"
@@ -246,17 +247,8 @@ class _ReptileParameters(BaseMetaEstimator):
     max_grad_norm: float | None = None
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> ReptileLearner:
-        return ReptileLearner(
-            spec,
-            encoder,
-            inner_lr=self.inner_lr,
-            inner_steps=self.inner_steps,
-            inner_batch_size=self.inner_batch_size,
-            inner_optimizer=self.inner_optimizer,
-            adapt_steps=self.adapt_steps,
-            head_init=getattr(self, "head_init", "shared"),
-            engine=self.engine,
-        )
+        names = ("inner_batch_size", "inner_optimizer", "engine")
+        return ReptileLearner(spec, encoder, **self._inner_params(*names))
 
 
 @document

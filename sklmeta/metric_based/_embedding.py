@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import math
+import numbers
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -14,6 +16,9 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sklmeta._compat import Interval
+from sklmeta._params import CLASS_CONSTRAINTS
+from sklmeta.base import BaseMetaEstimator
 from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec, row_loss
 from sklmeta.metric_based._members import MLPMembers
 
@@ -155,22 +160,50 @@ def closeness(
     return 2 * features @ others.mT - norms[:, :, None]
 
 
-def build_members(
-    estimator: Any,
-    spec: TaskSpec,
-    encoder: nn.Module,
-) -> tuple[TaskSpec, nn.Module, int]:
-    """Put `n_members` networks in place of the default encoder.
+@dataclass(kw_only=True, eq=False, repr=False)
+class MemberParameters(BaseMetaEstimator):
+    """The parameters of estimators whose default encoder has several members."""
 
-    A `module` is used as it is.
-    """
-    if estimator.module is not None:
-        return spec, encoder, 1
-    n_features, n_members = math.prod(spec.input_shape), estimator.n_members
-    layers, activation = estimator.hidden_layer_sizes, estimator.activation
-    members = MLPMembers(n_features, n_members, layers, activation)
-    width = n_members * spec.n_features_out
-    return spec._replace(n_features_out=width), members, n_members
+    n_members: int = 4
+    n_shots: int | tuple[int, int] = (5, 15)
+    n_query: int = 20
+    lr: float = 1e-2
+    optimizer: str | type[torch.optim.Optimizer] = "AdamW"
+    weight_decay: float = 1.0
+
+    def _build_members(
+        self, spec: TaskSpec, encoder: nn.Module
+    ) -> tuple[TaskSpec, nn.Module, int]:
+        """Put `n_members` networks in place of the default encoder.
+
+        A `module` is used as it is.
+        """
+        if self.module is not None:
+            return spec, encoder, 1
+        n_features, n_members = math.prod(spec.input_shape), self.n_members
+        layers, activation = self.hidden_layer_sizes, self.activation
+        members = MLPMembers(n_features, n_members, layers, activation)
+        width = n_members * spec.n_features_out
+        return spec._replace(n_features_out=width), members, n_members
+
+    def _make_metric_learner(
+        self,
+        learner: type[EmbeddingLearner],
+        metric: str,
+        spec: TaskSpec,
+        encoder: nn.Module,
+    ) -> EmbeddingLearner:
+        """Build a learner that compares by `metric`, beside the raw rows if it may."""
+        raw = metric == "sqeuclidean" and spec.kind == "own" and self.module is None
+        spec, encoder, n_members = self._build_members(spec, encoder)
+        params: dict[str, Any] = {"metric": metric, "n_members": n_members, "raw": raw}
+        return learner(spec, encoder, **params)
+
+
+MEMBER_CONSTRAINTS: dict[str, Any] = {
+    **CLASS_CONSTRAINTS,
+    "n_members": [Interval(numbers.Integral, 1, None, closed="left")],
+}
 
 
 class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):

@@ -9,7 +9,6 @@ that a query row pays to the rows of the class.
 
 from __future__ import annotations
 
-import numbers
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,16 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklmeta._compat import Interval, StrOptions
+from sklmeta._compat import StrOptions
 from sklmeta._docs import document
-from sklmeta._params import CLASS_CONSTRAINTS
-from sklmeta.base import BaseMetaEstimator
 from sklmeta.faces import MetaClassifierMixin
 from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec
 from sklmeta.metric_based._embedding import (
+    MEMBER_CONSTRAINTS,
     EmbeddingLearner,
     EmbeddingMixin,
-    build_members,
+    MemberParameters,
     class_indicators,
     closeness,
 )
@@ -213,7 +211,7 @@ def class_logsumexp(
 
 @document
 @dataclass(kw_only=True, eq=False, repr=False)
-class MatchingNetClassifier(EmbeddingMixin, MetaClassifierMixin, BaseMetaEstimator):
+class MatchingNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameters):
     """Matching network: a soft nearest neighbour in a meta-learned embedding.
 
     Adaptation remembers the embedded support rows, so it is immediate and cannot
@@ -285,26 +283,11 @@ class MatchingNetClassifier(EmbeddingMixin, MetaClassifierMixin, BaseMetaEstimat
     """
 
     metric: str = "sqeuclidean"
-    n_members: int = 4
-    n_shots: int | tuple[int, int] = (5, 15)
-    n_query: int = 20
-    lr: float = 1e-2
-    optimizer: str | type[torch.optim.Optimizer] = "AdamW"
-    weight_decay: float = 1.0
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **CLASS_CONSTRAINTS,
+        **MEMBER_CONSTRAINTS,
         "metric": [StrOptions(set(METRICS))],
-        "n_members": [Interval(numbers.Integral, 1, None, closed="left")],
     }
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
-        spec, encoder, n_members = build_members(self, spec, encoder)
-        own = spec.kind == "own" and self.module is None
-        return MatchingLearner(
-            spec,
-            encoder,
-            metric=self.metric,
-            n_members=n_members,
-            raw=own and self.metric == "sqeuclidean",
-        )
+        return self._make_metric_learner(MatchingLearner, self.metric, spec, encoder)

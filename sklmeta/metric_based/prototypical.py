@@ -9,7 +9,6 @@ meta-learned encoder; adaptation is that mean and nothing else.
 
 from __future__ import annotations
 
-import numbers
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,16 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklmeta._compat import Interval, StrOptions
+from sklmeta._compat import StrOptions
 from sklmeta._docs import document
-from sklmeta._params import CLASS_CONSTRAINTS
-from sklmeta.base import BaseMetaEstimator
 from sklmeta.faces import MetaClassifierMixin
 from sklmeta.learner import Learner, Rows, State, TaskSpec
 from sklmeta.metric_based._covariance import class_covariances
 from sklmeta.metric_based._embedding import (
+    MEMBER_CONSTRAINTS,
     EmbeddingMixin,
-    build_members,
+    MemberParameters,
     class_indicators,
     closeness,
 )
@@ -162,7 +160,7 @@ class PrototypicalLearner(PrototypeLearner):
 
 @document
 @dataclass(kw_only=True, eq=False, repr=False)
-class ProtoNetClassifier(EmbeddingMixin, MetaClassifierMixin, BaseMetaEstimator):
+class ProtoNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameters):
     """Prototypical network: the nearest class mean in a meta-learned embedding.
 
     Adaptation remembers one prototype per class, so it is immediate and cannot
@@ -231,26 +229,13 @@ class ProtoNetClassifier(EmbeddingMixin, MetaClassifierMixin, BaseMetaEstimator)
     """
 
     metric: str = "sqeuclidean"
-    n_members: int = 4
-    n_shots: int | tuple[int, int] = (5, 15)
-    n_query: int = 20
-    lr: float = 1e-2
-    optimizer: str | type[torch.optim.Optimizer] = "AdamW"
-    weight_decay: float = 1.0
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **CLASS_CONSTRAINTS,
+        **MEMBER_CONSTRAINTS,
         "metric": [StrOptions(set(METRICS))],
-        "n_members": [Interval(numbers.Integral, 1, None, closed="left")],
     }
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
-        spec, encoder, n_members = build_members(self, spec, encoder)
-        own = spec.kind == "own" and self.module is None
-        return PrototypicalLearner(
-            spec,
-            encoder,
-            metric=self.metric,
-            n_members=n_members,
-            raw=own and self.metric == "sqeuclidean",
+        return self._make_metric_learner(
+            PrototypicalLearner, self.metric, spec, encoder
         )

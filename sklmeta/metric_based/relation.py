@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -14,10 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklmeta._compat import Interval, StrOptions
+from sklmeta._compat import StrOptions
 from sklmeta._docs import document
-from sklmeta._params import CLASS_CONSTRAINTS
-from sklmeta.base import BaseMetaEstimator
 from sklmeta.encoders import (
     MLP,
     activation_sizes,
@@ -36,8 +33,9 @@ from sklmeta.learner import (
     masked_mean,
 )
 from sklmeta.metric_based._embedding import (
+    MEMBER_CONSTRAINTS,
     EmbeddingMixin,
-    build_members,
+    MemberParameters,
     class_indicators,
 )
 from sklmeta.metric_based._prototypes import PrototypeLearner
@@ -229,7 +227,7 @@ class RelationLearner(PrototypeLearner):
 
 @document
 @dataclass(kw_only=True, eq=False, repr=False)
-class RelationNetClassifier(EmbeddingMixin, MetaClassifierMixin, BaseMetaEstimator):
+class RelationNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameters):
     """Relation network: a meta-learned embedding and a meta-learned comparison.
 
     Adaptation remembers one embedding per class, so it is immediate and cannot diverge.
@@ -322,26 +320,20 @@ class RelationNetClassifier(EmbeddingMixin, MetaClassifierMixin, BaseMetaEstimat
     relation_hidden_layer_sizes: Sequence[int] = (64,)
     relation_module: type[nn.Module] | nn.Module | None = None
     relation_params: dict[str, Any] | None = None
-    n_members: int = 4
-    n_shots: int | tuple[int, int] = (5, 15)
-    n_query: int = 20
-    lr: float = 1e-2
-    optimizer: str | type[torch.optim.Optimizer] = "AdamW"
     weight_decay: float = 0.1
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **CLASS_CONSTRAINTS,
+        **MEMBER_CONSTRAINTS,
         "loss": [StrOptions(set(LOSSES))],
         "pool": [StrOptions(set(POOLS))],
         "relation_hidden_layer_sizes": ["array-like"],
         "relation_module": [None, nn.Module, type],
         "relation_params": [dict, None],
-        "n_members": [Interval(numbers.Integral, 1, None, closed="left")],
     }
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
         width = spec.n_features_out
-        spec, encoder, n_members = build_members(self, spec, encoder)
+        spec, encoder, n_members = self._build_members(spec, encoder)
         relations = [self._build_relation(2 * width) for _ in range(n_members)]
         return RelationLearner(spec, encoder, relations, loss=self.loss, pool=self.pool)
 

@@ -18,10 +18,13 @@ from torch import Tensor, nn
 from sklmeta._compat import Interval, StrOptions
 from sklmeta._docs import document
 from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
-from sklmeta.base import BaseMetaEstimator
 from sklmeta.engine import ENGINES, Parameters
 from sklmeta.faces import MetaClassifierMixin, MetaRegressorMixin
 from sklmeta.gradient_based.inner_loop import gradient_step, guarded_inner_loop
+from sklmeta.gradient_based.inner_parameters import (
+    INNER_CONSTRAINTS,
+    InnerLoopParameters,
+)
 from sklmeta.gradient_based.network import GRAPH_BYTES, HEAD_INITS, AdaptedNetwork
 from sklmeta.learner import Episodes, Rows, State, TaskSpec, row_loss, split_episodes
 from sklmeta.model_based.coordinate_lstm import CoordinateLSTM
@@ -187,39 +190,24 @@ def _unflatten(
 
 _INNER_CONSTRAINTS: dict[str, Any] = {
     "hidden_size": [Interval(numbers.Integral, 1, None, closed="left")],
-    "inner_lr": [Interval(numbers.Real, 0, 1, closed="neither")],
-    "inner_steps": [Interval(numbers.Integral, 1, None, closed="left")],
-    "adapt_steps": [Interval(numbers.Integral, 0, None, closed="left"), None],
+    **INNER_CONSTRAINTS,
+    "inner_lr": [Interval(numbers.Real, 0, 1, closed="neither")],  # a gate
     "engine": [StrOptions(set(ENGINES))],
 }
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class _MetaLSTMParameters(BaseMetaEstimator):
+class _MetaLSTMParameters(InnerLoopParameters):
     """The meta-learner's parameters, the same for both faces."""
 
     hidden_size: int = 20
-    inner_lr: float = 0.1
-    inner_steps: int = 5
-    adapt_steps: int | None = None
     engine: str = "auto"
     hidden_layer_sizes: Sequence[int] = (32, 32)
-    n_shots: int | tuple[int, int] = (6, 24)
-    n_query: int = 30
     lr: float = 1e-2
-    max_grad_norm: float | None = 1.0
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> MetaLSTMLearner:
-        return MetaLSTMLearner(
-            spec,
-            encoder,
-            hidden_size=self.hidden_size,
-            inner_lr=self.inner_lr,
-            inner_steps=self.inner_steps,
-            adapt_steps=self.adapt_steps,
-            head_init=getattr(self, "head_init", "shared"),
-            engine=self.engine,
-        )
+        params = self._inner_params("hidden_size", "engine")
+        return MetaLSTMLearner(spec, encoder, **params)
 
 
 @document

@@ -1,0 +1,38 @@
+"""The inner loop's parameters, which all estimators that adapt by steps share."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass
+from typing import Any
+
+from sklmeta._compat import Interval
+from sklmeta.base import BaseMetaEstimator
+
+INNER_CONSTRAINTS: dict[str, Any] = {
+    "inner_lr": [Interval(numbers.Real, 0, None, closed="neither")],
+    "inner_steps": [Interval(numbers.Integral, 1, None, closed="left")],
+    "adapt_steps": [Interval(numbers.Integral, 0, None, closed="left"), None],
+}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class InnerLoopParameters(BaseMetaEstimator):
+    """Base of both faces; a subclass adds its parameters and changes defaults."""
+
+    inner_lr: float = 0.1
+    inner_steps: int = 5
+    adapt_steps: int | None = None
+    n_shots: int | tuple[int, int] = (6, 24)
+    n_query: int = 30
+    lr: float = 3e-3
+    max_grad_norm: float | None = 1.0
+
+    def _inner_params(self, *names: str) -> dict[str, Any]:
+        """The inner loop's parameters as a learner takes them, and those named."""
+        own = {name: getattr(self, name) for name in (*INNER_CONSTRAINTS, *names)}
+        # A regressor has one output, and so no choice of where its head starts.
+        return {**own, "head_init": getattr(self, "head_init", "shared")}
