@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from step_tasks import N_TASKS, episodes_of, loss_of
 from torch import nn
-from torch.nn import functional as F
 
 from sklmeta.datasets import make_classification_tasks, make_sinusoids
 from sklmeta.encoders import MLP
@@ -16,7 +16,6 @@ from sklmeta.gradient_based.anil import ANILClassifier, ANILLearner, ANILRegress
 from sklmeta.gradient_based.maml import MAMLLearner
 from sklmeta.learner import Episodes, Rows, TaskSpec
 
-N_TASKS, N_SUPPORT, N_QUERY = 3, 7, 5
 INNER_LR = 0.05
 KINDS = [
     ("regression", "shared"),
@@ -55,25 +54,6 @@ def learner_of(kind, name="mlp", cls=ANILLearner, **params):
     return learner
 
 
-def episodes_of(kind, seed=0):
-    """Three tasks; when classes are their own, of 2, 3 and 4 classes."""
-    generator = torch.Generator().manual_seed(seed)
-    ways = torch.tensor([2, 3, 4]) if kind == "own" else None
-    n_classes = 0 if kind == "regression" else 4
-
-    def rows(n_rows):
-        X = torch.randn(N_TASKS, n_rows, 3, generator=generator).double()
-        if kind == "regression":
-            y = torch.randn(N_TASKS, n_rows, generator=generator).double()
-        else:
-            y = torch.arange(n_rows).expand(N_TASKS, -1) % (
-                4 if ways is None else ways[:, None]
-            )
-        return Rows(X, y, torch.ones_like(X[..., 0]), n_classes, ways)
-
-    return Episodes(rows(N_SUPPORT), rows(N_QUERY))
-
-
 def padded(rows):
     fill = torch.full_like(rows.X[:, :2], 1e3)
     return rows._replace(
@@ -81,12 +61,6 @@ def padded(rows):
         y=torch.cat([rows.y, torch.zeros_like(rows.y[:, :2])], 1),
         mask=torch.cat([rows.mask, torch.zeros_like(rows.mask[:, :2])], 1),
     )
-
-
-def loss_of(output, y, kind):
-    if kind == "regression":
-        return F.mse_loss(output[:, 0], y)
-    return F.cross_entropy(output, y)
 
 
 def reference_adapt(learner, support, t, n_steps=3):

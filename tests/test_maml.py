@@ -10,16 +10,15 @@ import warnings
 
 import pytest
 import torch
+from step_tasks import N_TASKS, episodes_of, loss_of
 from torch import nn
 from torch.func import functional_call
-from torch.nn import functional as F
 
 from sklmeta.encoders import MLP
 from sklmeta.engine import EngineWarning
 from sklmeta.gradient_based.maml import MAMLLearner
 from sklmeta.learner import Episodes, Learner, Rows, TaskSpec
 
-N_TASKS, N_SUPPORT, N_QUERY = 3, 7, 5
 INNER_LR = 0.05
 
 
@@ -50,31 +49,6 @@ def learner_of(kind, name="mlp", **params):
     if name == "batch_norm_eval":
         learner.eval()
     return learner
-
-
-def episodes_of(kind, seed=0):
-    """Three tasks; when classes are their own, of 2, 3 and 4 classes."""
-    generator = torch.Generator().manual_seed(seed)
-    ways = torch.tensor([2, 3, 4]) if kind == "own" else None
-    n_classes = 0 if kind == "regression" else 4
-
-    def rows(n_rows):
-        X = torch.randn(N_TASKS, n_rows, 3, generator=generator).double()
-        if kind == "regression":
-            y = torch.randn(N_TASKS, n_rows, generator=generator).double()
-        else:
-            y = torch.arange(n_rows).expand(N_TASKS, -1) % (
-                4 if ways is None else ways[:, None]
-            )
-        return Rows(X, y, torch.ones_like(X[..., 0]), n_classes, ways)
-
-    return Episodes(rows(N_SUPPORT), rows(N_QUERY))
-
-
-def loss_of(output, y, kind):
-    if kind == "regression":
-        return F.mse_loss(output[:, 0], y)
-    return F.cross_entropy(output, y)
 
 
 def reference_adapt(learner, support, t, first_order=False):

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
+import step_tasks
 import torch
+from step_tasks import N_TASKS, loss_of
 from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
@@ -23,7 +26,7 @@ from sklmeta.model_based import meta_lstm
 from sklmeta.model_based.coordinate_lstm import CoordinateLSTM, preprocess
 from sklmeta.model_based.meta_lstm import MetaLSTMLearner
 
-N_TASKS, N_SUPPORT, N_QUERY = 3, 6, 5
+episodes_of = partial(step_tasks.episodes_of, n_support=6, n_features=2)
 KINDS = [
     ("regression", "prototypes"),
     ("shared", "prototypes"),
@@ -54,31 +57,6 @@ def learner_of(kind, name="mlp", **params):
         for parameter in learner.rule.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
     return learner
-
-
-def episodes_of(kind, seed=0):
-    """Three tasks; when classes are their own, of 2, 3 and 4 classes."""
-    generator = torch.Generator().manual_seed(seed)
-    ways = torch.tensor([2, 3, 4]) if kind == "own" else None
-    n_classes = 0 if kind == "regression" else 4
-
-    def rows(n_rows):
-        X = torch.randn(N_TASKS, n_rows, 2, generator=generator).double()
-        if kind == "regression":
-            y = torch.randn(N_TASKS, n_rows, generator=generator).double()
-        else:
-            y = torch.arange(n_rows).expand(N_TASKS, -1) % (
-                4 if ways is None else ways[:, None]
-            )
-        return Rows(X, y, torch.ones_like(X[..., 0]), n_classes, ways)
-
-    return Episodes(rows(N_SUPPORT), rows(N_QUERY))
-
-
-def loss_of(output, y, kind):
-    if kind == "regression":
-        return F.mse_loss(output[:, 0], y)
-    return F.cross_entropy(output, y)
 
 
 def reference_preprocess(x):

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
+import step_tasks
 import torch
+from step_tasks import N_TASKS
 from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
@@ -22,7 +25,8 @@ from sklmeta.gradient_based.reptile import (
 )
 from sklmeta.learner import Episodes, Rows, TaskSpec
 
-N_TASKS, N_SUPPORT, N_QUERY = 3, 9, 5
+N_SUPPORT = 9
+episodes_of = partial(step_tasks.episodes_of, n_support=N_SUPPORT)
 BATCH = 4
 KINDS = [
     ("regression", "shared"),
@@ -58,25 +62,6 @@ def learner_of(kind, name="mlp", **params):
     if not learner.has_prototypes:
         nn.init.normal_(learner.head.bias)
     return learner
-
-
-def episodes_of(kind, seed=0, n_support=N_SUPPORT):
-    """Three tasks; when classes are their own, of 2, 3 and 4 classes."""
-    generator = torch.Generator().manual_seed(seed)
-    ways = torch.tensor([2, 3, 4]) if kind == "own" else None
-    n_classes = 0 if kind == "regression" else 4
-
-    def rows(n_rows):
-        X = torch.randn(N_TASKS, n_rows, 3, generator=generator).double()
-        if kind == "regression":
-            y = torch.randn(N_TASKS, n_rows, generator=generator).double()
-        else:
-            y = torch.arange(n_rows).expand(N_TASKS, -1) % (
-                4 if ways is None else ways[:, None]
-            )
-        return Rows(X, y, torch.ones_like(X[..., 0]), n_classes, ways)
-
-    return Episodes(rows(n_support), rows(N_QUERY))
 
 
 def one_task(rows, t):
