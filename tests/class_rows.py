@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from sklmeta.learner import Episodes, Rows
+from sklmeta.learner import Episodes, Learner, Rows
 
 N_FEATURES, N_CLASSES = 3, 5
 
@@ -47,3 +49,24 @@ def make_episodes(kind: str) -> Episodes:
 def relative_error(actual: Tensor, expected: Tensor) -> float:
     scale = float(expected.detach().abs().max())
     return float((actual - expected).detach().abs().max()) / max(scale, 1e-300)
+
+
+def check_against_loops(
+    learner: Learner,
+    episodes: Episodes,
+    reference: Callable[..., Tensor],
+    tolerance: float = 1e-10,
+) -> None:
+    """Compare losses and meta-gradient with ``reference(learner, *episodes, t)``."""
+    n_tasks = len(episodes.query.X)
+    expected = torch.stack([reference(learner, *episodes, t) for t in range(n_tasks)])
+    actual = learner(episodes)
+    assert relative_error(actual, expected) < 1e-10
+    parameters = list(learner.parameters())
+    weights = torch.tensor([1.0, 0.5, 2.0], dtype=torch.float64)
+    gradients = torch.autograd.grad((actual * weights).sum(), parameters)
+    references = torch.autograd.grad((expected * weights).sum(), parameters)
+    for gradient, slow in zip(gradients, references, strict=True):
+        # A bias before a softmax has no gradient but rounding.
+        bound = tolerance * float(slow.abs().max()) + 1e-13
+        assert float((gradient - slow).abs().max()) < bound

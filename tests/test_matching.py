@@ -11,6 +11,7 @@ import torch
 from class_rows import (
     N_CLASSES,
     N_FEATURES,
+    check_against_loops,
     make_episodes,
     make_rows,
     relative_error,
@@ -102,17 +103,7 @@ def reference_loss(
 @pytest.mark.parametrize("metric", METRICS)
 def test_loss_and_meta_gradient_match_plain_loops(kind, metric):
     learner, episodes = make_learner(kind, metric), make_episodes(kind)
-    expected = torch.stack(
-        [reference_loss(learner, *episodes, t) for t in range(len(episodes.query.X))]
-    )
-    actual = learner(episodes)
-    assert relative_error(actual, expected) < 1e-10
-    parameters = list(learner.parameters())
-    weights = torch.tensor([1.0, 0.5, 2.0], dtype=torch.float64)
-    gradients = torch.autograd.grad((actual * weights).sum(), parameters)
-    references = torch.autograd.grad((expected * weights).sum(), parameters)
-    for gradient, reference in zip(gradients, references, strict=True):
-        assert relative_error(gradient, reference) < 1e-10
+    check_against_loops(learner, episodes, reference_loss)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
 from class_rows import (
     N_CLASSES,
     N_FEATURES,
+    check_against_loops,
     make_episodes,
     make_rows,
     relative_error,
@@ -106,19 +105,7 @@ def reference_loss(learner: RelationLearner, support: Rows, query: Rows, t: int)
 @pytest.mark.parametrize("pool", POOLS)
 def test_loss_and_meta_gradient_match_plain_loops(kind, loss, pool):
     learner, episodes = make_learner(kind, loss, pool), make_episodes(kind)
-    expected = torch.stack(
-        [reference_loss(learner, *episodes, t) for t in range(len(episodes.query.X))]
-    )
-    actual = learner(episodes)
-    assert relative_error(actual, expected) < 1e-10
-    parameters = list(learner.parameters())
-    weights = torch.tensor([1.0, 0.5, 2.0], dtype=torch.float64)
-    gradients = torch.autograd.grad((actual * weights).sum(), parameters)
-    references = torch.autograd.grad((expected * weights).sum(), parameters)
-    for gradient, reference in zip(gradients, references, strict=True):
-        # The bias before a softmax has no gradient but rounding.
-        atol = 1e-10 if float(reference.abs().max()) > 1e-12 else math.inf
-        assert relative_error(gradient, reference) < atol
+    check_against_loops(learner, episodes, reference_loss)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from class_rows import check_against_loops, relative_error
 from torch import Tensor, nn
 
 from sklmeta.learner import Episodes, Rows, TaskSpec
@@ -149,25 +150,12 @@ def reference_loss(
     return pairs + sum(nll) / len(nll)
 
 
-def relative_error(actual: Tensor, expected: Tensor) -> float:
-    scale = float(expected.detach().abs().max())
-    return float((actual - expected).detach().abs().max()) / max(scale, 1e-300)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("rule", RULES)
 def test_loss_and_meta_gradient_match_plain_loops(kind, loss, rule):
     learner, episodes = make_learner(kind, loss, rule), make_episodes(kind)
-    expected = torch.stack([reference_loss(learner, *episodes, t) for t in range(3)])
-    actual = learner(episodes)
-    assert relative_error(actual, expected) < 1e-10
-    parameters = list(learner.parameters())
-    weights = torch.tensor([1.0, 0.5, 2.0], dtype=torch.float64)
-    gradients = torch.autograd.grad((actual * weights).sum(), parameters)
-    references = torch.autograd.grad((expected * weights).sum(), parameters)
-    for gradient, reference in zip(gradients, references, strict=True):
-        assert relative_error(gradient, reference) < 1e-9
+    check_against_loops(learner, episodes, reference_loss, tolerance=1e-9)
 
 
 @pytest.mark.parametrize("kind", KINDS)
