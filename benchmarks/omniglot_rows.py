@@ -39,7 +39,6 @@ TWENTY_WAY: dict[str, Any] = {
     "n_shots": (1, 5),
     "n_query": 5,
     "meta_batch_size": 1,
-    "max_iter": 1500,
     "optimizer": "Adam",
     "lr": 2e-3,
     "weight_decay": 0.0,
@@ -51,7 +50,6 @@ FIVE_WAY: dict[str, Any] = {
     "n_shots": (1, 5),
     "n_query": 5,
     "meta_batch_size": 4,
-    "max_iter": 1500,
     "lr": 2e-3,
 }
 SIXTEEN = {**FIVE_WAY, "module_params": {"n_filters": 16}}
@@ -86,16 +84,25 @@ BUILDERS: dict[str, Builder] = {
     "protonet": builder(
         ProtoNetClassifier, ALL, TWENTY_WAY, n_way=60, n_shots=1, max_iter=3000
     ),
-    "ridge": builder(RidgeHeadClassifier, ALL, TWENTY_WAY),
-    "siamese": builder(SiameseClassifier, ALL, TWENTY_WAY),
-    "matching": builder(MatchingNetClassifier, ALL, TWENTY_WAY),
-    "matching-cosine": builder(MatchingNetClassifier, ALL, TWENTY_WAY, metric="cosine"),
+    "ridge": builder(
+        RidgeHeadClassifier, ALL, TWENTY_WAY, n_way=60, n_shots=1, max_iter=2000
+    ),
+    "siamese": builder(
+        SiameseClassifier, ALL, TWENTY_WAY, n_way=60, n_shots=1, max_iter=1500
+    ),
+    "matching": builder(
+        MatchingNetClassifier, ALL, TWENTY_WAY, n_way=60, n_shots=1, max_iter=1500
+    ),
+    "matching-cosine": builder(
+        MatchingNetClassifier, ALL, TWENTY_WAY, metric="cosine", max_iter=2500
+    ),
     "relation": builder(
         RelationNetClassifier,
         ALL,
         TWENTY_WAY,
         module=ConvMaps,
         relation_module=ConvRelation,
+        max_iter=4000,
     ),
     "reptile-transductive": builder(
         ReptileClassifier,
@@ -106,15 +113,17 @@ BUILDERS: dict[str, Builder] = {
         n_way=5,
         n_shots=10,
         meta_batch_size=5,
-        max_iter=1500,
+        max_iter=3000,
     ),
     "fomaml-transductive": builder(
-        MAMLClassifier, FIVE, FIVE_WAY, first_order=True, inner_steps=3
+        MAMLClassifier, FIVE, FIVE_WAY, first_order=True, inner_steps=3, max_iter=3000
     ),
-    "anil": builder(ANILClassifier, FIVE, FIVE_WAY),
-    "maml-transductive": builder(MAMLClassifier, FIVE, SIXTEEN, inner_steps=1),
-    "meta-sgd": builder(MetaSGDClassifier, FIVE, SIXTEEN),
-    "meta-lstm": builder(MetaLSTMClassifier, FIVE, SIXTEEN),
+    "anil": builder(ANILClassifier, FIVE, FIVE_WAY, max_iter=6000),
+    "maml-transductive": builder(
+        MAMLClassifier, FIVE, SIXTEEN, inner_steps=1, max_iter=3500
+    ),
+    "meta-sgd": builder(MetaSGDClassifier, FIVE, SIXTEEN, max_iter=3500),
+    "meta-lstm": builder(MetaLSTMClassifier, FIVE, SIXTEEN, max_iter=2000),
 }
 
 

@@ -143,6 +143,8 @@ class BaselineEstimator(BaseEstimator):
         Parameters
         ----------
         X : {array-like, data frame} of shape (n_samples, n_features)
+            Rows to predict.
+
         task : array-like of shape (n_samples,), default=None
             Task of every row: needed after adaptation to many tasks, and only then.
 

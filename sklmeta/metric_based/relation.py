@@ -352,8 +352,8 @@ class RelationNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameter
                 )
             hidden = MLP(n_features, sizes, self.activation)
             last = nn.Linear(sizes[-1], 1)
-            # Saturated scores have no gradient: with "mse" and torch's own start 150
-            # updates on synthetic tasks gave an accuracy of .44 instead of .78.
+            # Saturated scores have no gradient, and with torch's own start "mse" begins
+            # with many of them.
             nn.init.normal_(last.weight, std=0.1 / sizes[-1] ** 0.5)
             nn.init.zeros_(last.bias)
             return nn.Sequential(*hidden, last)
