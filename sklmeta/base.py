@@ -17,6 +17,7 @@ from torch import nn
 
 import sklmeta
 from sklmeta._compat import CallbackSupportMixin, _fit_context
+from sklmeta._few_shot import few_shot_score
 from sklmeta._fit_data import (
     FitData,
     SupportClasses,
@@ -353,8 +354,6 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters):
             )
 
     def _few_shot_score(self, X: Any, y: Any, task: Any, shots: int) -> float:
-        from sklmeta.model_selection._few_shot import few_shot_score
-
         return few_shot_score(
             self,
             X,

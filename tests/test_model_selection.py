@@ -20,6 +20,7 @@ from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from sklmeta._few_shot import few_shot_predictions, few_shot_score
 from sklmeta.baselines import PerTask, Pooled
 from sklmeta.containers import adapted
 from sklmeta.episodes import split_support_query
@@ -29,7 +30,6 @@ from sklmeta.model_selection import (
     TaskKFold,
     few_shot_cross_validate,
 )
-from sklmeta.model_selection._few_shot import few_shot_predictions, few_shot_score
 from sklmeta.tasks import TaskCollection
 
 

@@ -22,9 +22,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklmeta._compat import _fit_context
+from sklmeta._few_shot import few_shot_score
 from sklmeta._fit_data import unpack_collection
 from sklmeta.exceptions import NotAdaptedError
-from sklmeta.model_selection._few_shot import few_shot_score
 from sklmeta.tasks import check_task, group_rows
 
 Codes = NDArray[np.intp]

@@ -18,14 +18,14 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, check_consistent_length, column_or_1d
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklmeta.containers import inner_estimator
-from sklmeta.model_selection._few_shot import (
+from sklmeta._few_shot import (
     Scoring,
     check_count,
     few_shot_predictions,
     sums_of_squares,
     task_scores,
 )
+from sklmeta.containers import inner_estimator
 from sklmeta.model_selection._split import Fold, TaskKFold
 from sklmeta.tasks import TaskCollection, check_task
 
