@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from numbers import Integral
@@ -58,6 +59,9 @@ class FewShotDraw:
         Positions of the rows in the table.
 
     y_true : ndarray of shape (n_query,)
+
+    seconds : float
+        What adapting and all predictions so far took together, for all tasks.
     """
 
     def __init__(
@@ -78,20 +82,24 @@ class FewShotDraw:
         self.X_query = _safe_indexing(X, self.query)
         self.y_true = y[self.query]
         self._adapts = shots != 0
+        labels = self.labels[self.support_codes]
+        X_support = _safe_indexing(X, self.support)
+        start = time.perf_counter()
         if self._adapts:
-            labels = self.labels[self.support_codes]
-            X_support = _safe_indexing(X, self.support)
             self.model = adapted(model, X_support, self.support_y, task=labels)
         else:
             self.model = zero_shot(model)
+        self.seconds = time.perf_counter() - start
         self._responses: dict[str, NDArray[Any]] = {}
 
     def response(self, method: str) -> NDArray[Any]:
         """Call a method of the adapted model on all query rows, once."""
         if method not in self._responses:
             metadata = {"task": self.labels[self.codes]} if self._adapts else {}
+            start = time.perf_counter()
             with sklearn.config_context(enable_metadata_routing=True):
                 values = getattr(self.model, method)(self.X_query, **metadata)
+            self.seconds += time.perf_counter() - start
             self._responses[method] = np.asarray(values)
         return self._responses[method]
 

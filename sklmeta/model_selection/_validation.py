@@ -105,9 +105,10 @@ def few_shot_cross_validate(
     pandas.DataFrame
         One row per fold, task, draw and number of shots, with columns ``fold``,
         ``task``, ``draw``, ``shots`` ("fixed" where `shots` is None), ``n_support``,
-        ``n_query``, the score (``score``,
-        or one column per name in `scoring`) and ``fit_time`` in seconds. A score is NaN
-        where the metric is undefined. For a regressor and ``scoring=None``, ``sse`` and
+        ``n_query``, the score (``score``, or one column per name in `scoring`),
+        ``fit_time`` in seconds and ``adapt_time``, the seconds per task of adapting to
+        the fold's tasks together and of predicting their queries. A score is NaN where
+        the metric is undefined. For a regressor and ``scoring=None``, ``sse`` and
         ``sst`` hold the sums of squares, so that ``1 - df.sse.sum() / df.sst.sum()``
         over the rows of interest is the few-shot score of `FewShotScorer`.
 
@@ -148,11 +149,11 @@ def few_shot_cross_validate(
     check_consistent_length(X, y)
     targets = column_or_1d(y)
     codes, labels = check_task(task, len(targets))
-    folds = _folds(cv, X, targets, codes, labels)
+    folds = make_folds(cv, X, targets, codes, labels)
     protocol = {"n_draws": n_draws, "support": support, "random_state": random_state}
     with sklearn.config_context(enable_metadata_routing=True):
         tables = Parallel(n_jobs=n_jobs, verbose=verbose)(
-            delayed(_evaluate_fold)(
+            delayed(evaluate_fold)(
                 clone(estimator),
                 (X, targets, labels[codes], is_support),
                 fold,
@@ -195,7 +196,7 @@ def _all_shots(
     return all_shots
 
 
-def _folds(
+def make_folds(
     cv: Any,
     X: Any,
     y: NDArray[Any],
@@ -224,7 +225,7 @@ def _metrics(scoring: Any) -> Metrics:
     return {name: name for name in scoring}
 
 
-def _evaluate_fold(
+def evaluate_fold(
     estimator: Any,
     table: tuple[Any, NDArray[Any], NDArray[Any], NDArray[np.bool_] | None],
     fold: Fold,
@@ -271,4 +272,5 @@ def _score_draw(draw: Any, metrics: Metrics) -> pd.DataFrame:
         columns[name] = task_scores(draw, metric)
     if list(metrics.values()) == [None] and is_regressor(draw.model):
         columns["sse"], columns["sst"] = sums_of_squares(draw)
+    columns["adapt_time"] = draw.seconds / np.sum(draw.n_query > 0)
     return pd.DataFrame(columns)[draw.n_query > 0]
