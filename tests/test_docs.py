@@ -17,10 +17,11 @@ from numpydoc.validate import validate
 
 import sklmeta
 import sklmeta.datasets
+import sklmeta.inspection
 import sklmeta.model_selection
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = (sklmeta, sklmeta.model_selection, sklmeta.datasets)
+MODULES = (sklmeta, sklmeta.model_selection, sklmeta.inspection, sklmeta.datasets)
 PAGES = (
     "README.md",
     "docs/index.md",

@@ -1,0 +1,228 @@
+"""Score against the number of labelled rows."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from sklmeta.inspection._drawing import axes, style, unframe, upper_first
+from sklmeta.inspection._scores import scores_of_predictions
+from sklmeta.model_selection import Comparison, compare
+
+
+class ShotCurveDisplay:
+    """Mean score over tasks against the number of support rows, with bands.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        The scores.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        What was drawn on.
+
+    figure_ : matplotlib Figure
+        Its figure.
+
+    lines_ : dict of str to Line2D
+        The line of each estimator.
+
+    See Also
+    --------
+    sklmeta.model_selection.compare : Makes a comparison.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklmeta.datasets import make_linear_tasks
+    >>> from sklmeta.inspection import ShotCurveDisplay
+    >>> X, y, task = make_linear_tasks(20, n_rows=20, random_state=0)
+    >>> display = ShotCurveDisplay.from_estimator(
+    ...     Ridge(), X, y, task, shots=[1, 5, 10], n_draws=1
+    ... )
+    >>> display.ax_.get_xlabel()
+    'Labelled rows of a task'
+    """
+
+    def __init__(self, comparison: Comparison):
+        self.comparison = comparison
+
+    @classmethod
+    def from_comparison(
+        cls,
+        comparison: Comparison,
+        *,
+        names: Sequence[str] | None = None,
+        bands: bool = True,
+        ax: Any = None,
+    ) -> ShotCurveDisplay:
+        """Draw what `compare` found.
+
+        Parameters
+        ----------
+        comparison : Comparison
+            The scores.
+
+        names : sequence of str, default=None
+            Estimators to draw; None means all.
+
+        bands : bool, default=True
+            Whether to shade the 95 % intervals over tasks.
+
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        ShotCurveDisplay
+        """
+        return cls(comparison).plot(names=names, bands=bands, ax=ax)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike | None = None,
+        task: ArrayLike | None = None,
+        *,
+        bands: bool = True,
+        ax: Any = None,
+        **options: Any,
+    ) -> ShotCurveDisplay:
+        """Cross-validate by task and draw.
+
+        Parameters
+        ----------
+        estimator : estimator, sequence of estimators or dict of str to estimator
+            What to compare; clones are fitted.
+
+        X : {array-like, data frame} of shape (n_samples, n_features) or TaskCollection
+            Rows of all tasks.
+
+        y : array-like of shape (n_samples,), default=None
+            Targets.
+
+        task : array-like of shape (n_samples,), default=None
+            Task of every row.
+
+        bands : bool, default=True
+            Whether to shade the 95 % intervals over tasks.
+
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        **options
+            Passed on to `sklmeta.model_selection.compare`: ``shots``, ``cv``,
+            ``n_draws``, ``scoring``, ``n_jobs`` and the like.
+
+        Returns
+        -------
+        ShotCurveDisplay
+        """
+        many = isinstance(estimator, Mapping | Sequence)
+        comparison = compare(estimator if many else [estimator], X, y, task, **options)
+        return cls.from_comparison(comparison, bands=bands, ax=ax)
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        task: ArrayLike,
+        shots: ArrayLike,
+        *,
+        name: str = "model",
+        bands: bool = True,
+        ax: Any = None,
+    ) -> ShotCurveDisplay:
+        """Draw from predictions of query rows that were made already.
+
+        The score is the root mean squared error for floating-point targets, else the
+        accuracy.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples,)
+            Targets.
+
+        y_pred : array-like of shape (n_samples,)
+            Predictions.
+
+        task : array-like of shape (n_samples,)
+            Task of every row.
+
+        shots : array-like of int of shape (n_samples,)
+            Number of support rows that each prediction was made with.
+
+        name : str, default="model"
+            Name in the legend.
+
+        bands : bool, default=True
+            Whether to shade the 95 % intervals over tasks.
+
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        ShotCurveDisplay
+        """
+        comparison = scores_of_predictions(y_true, {name: y_pred}, task, shots)
+        return cls.from_comparison(comparison, bands=bands, ax=ax)
+
+    def plot(
+        self,
+        *,
+        names: Sequence[str] | None = None,
+        bands: bool = True,
+        ax: Any = None,
+    ) -> ShotCurveDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        names : sequence of str, default=None
+            Estimators to draw; None means all.
+
+        bands : bool, default=True
+            Whether to shade the 95 % intervals over tasks.
+
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        ShotCurveDisplay
+        """
+        comparison = self.comparison
+        ax = axes("ShotCurveDisplay", ax, figsize=(7, 4.5))
+        table = comparison.table()
+        # Shots are spaced evenly: 0 has no logarithm, and 1, 2, 5, 10 would crowd.
+        position = {k: i for i, k in enumerate(comparison.shots)}
+        self.lines_ = {}
+        for i, name in enumerate(names or comparison.names):
+            own = table.xs(name, level="estimator").sort_index()
+            x = [position[k] for k in own.index]
+            look = style(i)._asdict()
+            (line,) = ax.plot(x, own["mean"], label=name, markersize=5, **look)
+            self.lines_[name] = line
+            if bands:
+                ax.fill_between(
+                    x, own.low, own.high, color=look["color"], alpha=0.13, linewidth=0
+                )
+        ax.set_xticks(range(len(position)), [str(k) for k in position])
+        ax.set_xlabel("Labelled rows of a task")
+        ax.set_ylabel(upper_first(comparison.metric))
+        ax.grid(axis="y", alpha=0.3)
+        unframe(ax)
+        ax.legend(frameon=False, fontsize="small")
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
