@@ -95,13 +95,17 @@ class FewShotDraw:
     def response(self, method: str) -> NDArray[Any]:
         """Call a method of the adapted model on all query rows, once."""
         if method not in self._responses:
-            metadata = {"task": self.labels[self.codes]} if self._adapts else {}
             start = time.perf_counter()
             with sklearn.config_context(enable_metadata_routing=True):
-                values = getattr(self.model, method)(self.X_query, **metadata)
+                values = getattr(self.model, method)(self.X_query, **self.metadata)
             self.seconds += time.perf_counter() - start
             self._responses[method] = np.asarray(values)
         return self._responses[method]
+
+    @property
+    def metadata(self) -> dict[str, NDArray[Any]]:
+        """What the adapted model must be told besides the query rows."""
+        return {"task": self.labels[self.codes]} if self._adapts else {}
 
     @property
     def y_pred(self) -> NDArray[Any]:

@@ -42,13 +42,14 @@ from sklmeta.adaptation import (
     adapt_tasks,
     predict_tasks,
 )
+from sklmeta.calibration._mixin import CalibrationMixin
 from sklmeta.encoders import build_encoder
 from sklmeta.exceptions import NotAdaptedError, VersionMismatchWarning
 from sklmeta.learner import Learner, TaskSpec
 from sklmeta.tasks import check_task
 
 
-class BaseMetaEstimator(CallbackSupportMixin, Parameters):
+class BaseMetaEstimator(CalibrationMixin, CallbackSupportMixin, Parameters):
     """Meta-train on a collection, adapt with a few rows, predict.
 
     A subclass declares its parameters and implements `_make_learner`; with
@@ -180,6 +181,7 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters):
             "_dtype": dtype,
             "_scalings": tuple(tuple(scaling) for scaling in scalings),
             "_sklmeta_version": sklmeta.__version__,
+            "_calibration": None,
         }
         if data.classes is not None:
             attributes["classes_"] = data.classes
@@ -207,10 +209,16 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters):
             rows = zero_shot_rows(data.codes, rng)
             y = data.y[rows] if data.classes is None else data.classes[data.y[rows]]
             self._adapt_to(data.X[rows], y, np.zeros(len(rows), np.intp), None)
+            self._adaptation["sizes"] = np.zeros(1, np.intp)
         else:
             first = np.zeros(1, dtype=np.intp)
             chunk = {"tasks": first, "ways": None, "state": to_numpy(prior)}
-            self._adaptation = {"mode": "single", "chunks": [chunk], "classes": None}
+            self._adaptation = {
+                "mode": "single",
+                "chunks": [chunk],
+                "classes": None,
+                "sizes": first,
+            }
             self.n_guarded_ = 0
 
     # Adaptation ---------------------------------------------------------------
@@ -285,6 +293,7 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters):
             "mode": "single" if labels is None else "bulk",
             "chunks": chunks,
             "labels": labels,
+            "sizes": np.bincount(codes, minlength=n_tasks),
             "classes": None if members is None else tuple(members),
         }
         self.n_guarded_ = n_guarded
@@ -345,6 +354,13 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters):
                 f"{', '.join(map(repr, map(_plain, unknown)))}. Adapt to them first."
             )
         return known[codes]
+
+    def _row_shots(self, task: ArrayLike | None, n_samples: int) -> NDArray:
+        """Support rows of every row's model: per class where classes are its own."""
+        codes = self._model_codes(task, n_samples)
+        sizes = self._adaptation["sizes"]
+        own = self._adaptation["classes"]
+        return (sizes if own is None else sizes // own[3])[codes]
 
     def _check_input_shape(self, X: NDArray) -> None:
         if X.shape[1:] != self._input_shape:

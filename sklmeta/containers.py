@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import sklearn
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
@@ -92,6 +93,58 @@ def adapted(model: Any, X: Any, y: ArrayLike, task: ArrayLike | None = None) -> 
     return _rebuild(model, adapt, _Support(X, y, task), "adapted()")
 
 
+def rebuilt(
+    model: Any,
+    change: Callable[[Any, Any], Any],
+    X: Any,
+    y: Any,
+    task: Any,
+    caller: str,
+) -> Any:
+    """Return a copy of a fitted model with what `change` makes of the estimator inside.
+
+    `change` gets a copy of the estimator and the rows as they reach it.
+    """
+    return _rebuild(model, change, _Support(X, y, task), caller)
+
+
+def inner_rows(
+    model: Any, X: Any, task: Any = None
+) -> tuple[Any, Any, Callable[[NDArray[Any]], NDArray[Any]]]:
+    """Return the estimator inside, the rows as they reach it, and the way back of y."""
+    undo: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray
+    while True:
+        if isinstance(model, FrozenEstimator):
+            model = model.estimator
+        elif isinstance(model, Pipeline):
+            X = _transform_rows(model, X, task)
+            model = model.steps[-1][1]
+        elif _is_search(model):
+            model = _best_estimator(model)
+        elif isinstance(model, TransformedTargetRegressor):
+            check_is_fitted(model)
+            undo = _then(_inverse_transform(model), undo)
+            model = model.regressor_
+        else:
+            return inner_estimator(model), X, undo
+
+
+def _inverse_transform(
+    model: TransformedTargetRegressor,
+) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    def inverse(y: NDArray[Any]) -> NDArray[Any]:
+        return np.ravel(model.transformer_.inverse_transform(y.reshape(-1, 1)))
+
+    return inverse
+
+
+def _then(
+    first: Callable[[NDArray[Any]], NDArray[Any]],
+    second: Callable[[NDArray[Any]], NDArray[Any]],
+) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    return lambda y: second(first(y))
+
+
 def zero_shot(model: Any) -> Any:
     """Return a copy of a fitted model as ``fit`` left it, whatever it is adapted to."""
 
@@ -172,7 +225,11 @@ def _shallow_copy(model: Any) -> Any:
 def _transform_support(pipe: Pipeline, support: _Support | None) -> _Support | None:
     if support is None:
         return None
-    X, y, task = support
+    X = _transform_rows(pipe, support.X, support.task)
+    return support._replace(X=X)
+
+
+def _transform_rows(pipe: Pipeline, X: Any, task: Any) -> Any:
     with sklearn.config_context(enable_metadata_routing=True):
         for _, step in pipe.steps[:-1]:
             if step is None or step == "passthrough":
@@ -182,7 +239,7 @@ def _transform_support(pipe: Pipeline, support: _Support | None) -> _Support | N
             if task is not None and routing.consumes("transform", ["task"]):
                 metadata["task"] = task
             X = step.transform(X, **metadata)
-    return _Support(X, y, task)
+    return X
 
 
 def _transform_target(

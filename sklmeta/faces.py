@@ -71,7 +71,7 @@ class MetaClassifierMixin(ClassifierMixin):
             Columns in the order of `classes_`; classes that a row's task does not
             have are given probability zero.
         """
-        logits, codes = self._outputs(X, task)
+        logits, codes = self._logits(X, task)
         return self._spread(softmax(logits, axis=1), codes, 0.0)
 
     def predict_log_proba(self, X: Any, task: ArrayLike | None = None) -> NDArray:
@@ -89,7 +89,7 @@ class MetaClassifierMixin(ClassifierMixin):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        logits, codes = self._outputs(X, task)
+        logits, codes = self._logits(X, task)
         return self._spread(log_softmax(logits, axis=1), codes, -np.inf)
 
     def score(
@@ -131,6 +131,14 @@ class MetaClassifierMixin(ClassifierMixin):
         if task is not None:
             return self._few_shot_score(X, y, task, shots)
         return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
+
+    def _logits(self, X: Any, task: ArrayLike | None) -> tuple[NDArray, NDArray]:
+        """Return the learner's output, at the temperature that was calibrated."""
+        logits, codes = self._outputs(X, task)
+        temperature = self._temperature(task, len(logits))
+        if temperature is not None:
+            logits = logits / temperature[:, None].astype(logits.dtype)
+        return logits, codes
 
     def _columns(self, codes: NDArray, local: NDArray) -> NDArray:
         """Turn classes numbered within a task into positions in `classes_`."""

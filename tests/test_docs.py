@@ -16,12 +16,19 @@ import pytest
 from numpydoc.validate import validate
 
 import sklmeta
+import sklmeta.calibration
 import sklmeta.datasets
 import sklmeta.inspection
 import sklmeta.model_selection
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = (sklmeta, sklmeta.model_selection, sklmeta.inspection, sklmeta.datasets)
+MODULES = (
+    sklmeta,
+    sklmeta.model_selection,
+    sklmeta.calibration,
+    sklmeta.inspection,
+    sklmeta.datasets,
+)
 PAGES = (
     "README.md",
     "docs/index.md",
@@ -31,6 +38,7 @@ PAGES = (
     "docs/metric_based.md",
     "docs/model_based.md",
     "docs/closed_form.md",
+    "docs/reliability.md",
 )
 
 IGNORED = {

@@ -24,6 +24,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sklmeta._compat import _fit_context
 from sklmeta._few_shot import few_shot_score
 from sklmeta._fit_data import unpack_collection
+from sklmeta.calibration._mixin import CalibrationMixin
+from sklmeta.calibration._temperature import soften
 from sklmeta.exceptions import NotAdaptedError
 from sklmeta.tasks import check_task, group_rows
 
@@ -38,7 +40,7 @@ def _predicts_probabilities(self: Any) -> bool:
     return True
 
 
-class BaselineEstimator(BaseEstimator):
+class BaselineEstimator(CalibrationMixin, BaseEstimator):
     """The public methods of the baselines.
 
     A subclass implements `_learn`, which returns what predicts for a task of which
@@ -89,6 +91,9 @@ class BaselineEstimator(BaseEstimator):
         self._as_fitted = self._learn(X, y, codes)
         self._adapted: Predictors | None = None
         self._adapted_tasks: NDArray[Any] | None = None
+        # Rows of the one table that the model knows, else none.
+        self._fit_sizes = np.array([len(y) if len(labels) == 1 else 0])
+        self._calibration = None
         return self
 
     def adapt(self, X: Any, y: ArrayLike, task: ArrayLike | None = None) -> Any:
@@ -132,6 +137,12 @@ class BaselineEstimator(BaseEstimator):
                 f"{self._own_classes_remedy}"
             )
         self._adapted = self._specialise(X, y, codes, len(labels))
+        self._adapted_sizes = np.bincount(codes, minlength=len(labels))
+        if shared is False:
+            pairs = np.unique(
+                np.column_stack([codes, np.unique(y, return_inverse=True)[1]]), axis=0
+            )
+            self._adapted_sizes //= np.bincount(pairs[:, 0])
         if shared is False:
             self.classes_ = np.unique(y)
         self._adapted_tasks = None if task is None else labels
@@ -170,7 +181,10 @@ class BaselineEstimator(BaseEstimator):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        return self._probabilities(*self._select(X, task))
+        X, codes, models = self._select(X, task)
+        values = self._probabilities(X, codes, models)
+        temperature = self._temperature(task, len(values))
+        return values if temperature is None else soften(values, temperature)
 
     @available_if(_predicts_probabilities)
     def predict_log_proba(self, X: Any, task: ArrayLike | None = None) -> NDArray[Any]:
@@ -254,6 +268,11 @@ class BaselineEstimator(BaseEstimator):
         self._adapted = self._adapted_tasks = None
         if is_classifier(self):
             self.classes_ = self._fit_classes
+
+    def _row_shots(self, task: ArrayLike | None, n_samples: int) -> Codes:
+        """Support rows of every row's model: per class where classes are its own."""
+        sizes = self._fit_sizes if self._adapted is None else self._adapted_sizes
+        return sizes[self._task_codes(task, n_samples)]
 
     def _check_shared(self, y: NDArray[Any], codes: Codes, n_tasks: int) -> None:
         n_classes = len(self.classes_)

@@ -1,0 +1,20 @@
+"""How far to trust predictions: intervals and probabilities from held-out tasks."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+from sklmeta.calibration._conformal import winkler_score
+from sklmeta.calibration._models import (
+    calibrated,
+    few_shot_intervals,
+    predict_interval,
+)
+
+__all__ = [
+    "calibrated",
+    "few_shot_intervals",
+    "predict_interval",
+    "winkler_score",
+]
