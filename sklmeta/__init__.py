@@ -10,6 +10,7 @@ of algorithms.
 
 __version__ = "0.1.0.dev0"
 
+from sklmeta.auto import AutoMetaClassifier, AutoMetaRegressor
 from sklmeta.baselines import (
     FineTuneClassifier,
     FineTuneRegressor,
@@ -56,6 +57,8 @@ from sklmeta.tasks import TaskCollection, split_tasks, stack_tasks
 __all__ = [
     "ANILClassifier",
     "ANILRegressor",
+    "AutoMetaClassifier",
+    "AutoMetaRegressor",
     "BayesianLinearRegressor",
     "DeepKernelClassifier",
     "DeepKernelRegressor",

@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import (
     validate_params,
 )
 from sklearn.utils.metadata_routing import _MetadataRequester
+from sklearn.utils.metaestimators import _BaseComposition
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -37,6 +38,7 @@ __all__ = [
     "InvalidParameterError",
     "Options",
     "StrOptions",
+    "_BaseComposition",
     "_MetadataRequester",
     "_fit_context",
     "validate_params",

@@ -214,6 +214,63 @@ task a copy of the state, and leaves the learned one as it is.
 The order of minibatches in `adapt` depends on the number of rows alone, so that
 it is the same at every call, whatever other tasks are adapted to with it.
 """,
+    "stacking": """
+cv : int, default={cv}
+    Folds of training tasks for stacking. Each member is fitted once per fold and
+    once to all tasks.
+
+shots : sequence of int, default={shots}
+    Numbers of support rows at which the members are compared; between them the
+    weights are interpolated. Per class when classes are a task's own, where 0 is
+    passed over.
+
+n_draws : int, default={n_draws}
+    Supports drawn per task and number of shots.
+
+support : {{"random", "first"}}, default={support}
+    How the support is chosen in stacking, and by the members of the default
+    portfolio in their training. Take "first" if the labelled rows of a new task
+    will be its first in order.
+
+member_params : dict, default=None
+    Parameters for those members that have them, such as ``{{"max_iter": 500}}`` for
+    the meta-updates of all meta-learners.
+
+n_jobs : int, default=None
+    Folds run at a time.
+
+random_state : int, RandomState instance or None, default=None
+    Seed of members, folds and draws.
+
+verbose : int, default=0
+    1 shows a progress bar over the folds.
+""",
+    "stacking_notes": """
+The weights are a softmax, linear in log(1 + rows) and in how much better than the
+average each member predicts the support's own rows, left out one after the other (by
+fifths where there are more than five). Its coefficients are those that would have
+blended best the predictions for held-out training tasks: stacked generalisation
+[1]_, in which supports of all sizes count alike. With few tasks they stay close to
+equal weights. On a single table there is nothing to learn them from, and members
+count alike.
+
+`fit` costs ``cv + 1`` fits of every member; `adapt` up to six adaptations of every
+member.
+""",
+    "stacked": """
+estimators_ : dict of str to estimator
+    The members, fitted to all tasks.
+
+weights_ : DataFrame of shape (n_tasks, n_members)
+    What each member weighs, for every task adapted to; before `adapt`, with no
+    rows of a task.
+
+tasks_ : ndarray of shape (n_tasks,)
+    Labels of the tasks that `fit` saw.
+
+n_features_in_ : int
+    Number of features seen during `fit`.
+""",
     "fitted": """
 tasks_ : ndarray of shape (n_tasks,)
     Labels of the tasks that `fit` saw.

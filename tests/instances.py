@@ -111,10 +111,28 @@ BASELINE_CLASSIFIERS = {
     "per_task_classifier": sklmeta.PerTask(LogisticRegression()),
     "pooled_classifier": sklmeta.Pooled(LogisticRegression()),
     "nearest_centroid": sklmeta.NearestCentroidBaseline(),
+    "auto_classifier": sklmeta.AutoMetaClassifier(
+        estimators=[
+            ("own", sklmeta.PerTask(LogisticRegression())),
+            ("nearest", sklmeta.NearestCentroidBaseline()),
+        ],
+        shots=(0, 3),
+        n_draws=1,
+        random_state=0,
+    ),
 }
 BASELINE_REGRESSORS = {
     "per_task_regressor": sklmeta.PerTask(Ridge()),
     "pooled_regressor": sklmeta.Pooled(Ridge()),
+    "auto_regressor": sklmeta.AutoMetaRegressor(
+        estimators=[
+            ("own", sklmeta.PerTask(Ridge())),
+            ("offset", sklmeta.Pooled(Ridge(), support="offset")),
+        ],
+        shots=(0, 3),
+        n_draws=1,
+        random_state=0,
+    ),
 }
 # Other settings of a class that is in the table already: our own checks alone.
 VARIANTS = {

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import (
     check_array,
@@ -35,6 +35,8 @@ Predictors = dict[str, Any]
 
 
 def _predicts_probabilities(self: Any) -> bool:
+    if is_regressor(self):
+        raise AttributeError("A regressor predicts no probabilities.")
     if hasattr(self, "estimator"):
         getattr(self.estimator, "predict_proba")  # noqa: B009  its error says why
     return True
@@ -55,6 +57,7 @@ class BaselineEstimator(CalibrationMixin, BaseEstimator):
     __metadata_request__predict_log_proba = {"task": True}
 
     shared_classes: bool = True
+    _is_baseline = True  # to `compare`
     _own_classes_remedy = "set shared_classes=False."
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -80,6 +83,16 @@ class BaselineEstimator(CalibrationMixin, BaseEstimator):
         -------
         self
         """
+        own = self.__dict__
+        before = dict(own)
+        try:
+            return self._fit(X, y, task)
+        except BaseException:  # also Ctrl-C: an earlier fit is kept, or none is left
+            own.clear()
+            own.update(before)
+            raise
+
+    def _fit(self, X: Any, y: Any, task: Any) -> Any:
         X, y, task, _ = unpack_collection(X, y, task)
         X, y = self._check_X_y(X, y, reset=True)
         codes, labels = self._encode(task, y)
@@ -137,12 +150,7 @@ class BaselineEstimator(CalibrationMixin, BaseEstimator):
                 f"{self._own_classes_remedy}"
             )
         self._adapted = self._specialise(X, y, codes, len(labels))
-        self._adapted_sizes = np.bincount(codes, minlength=len(labels))
-        if shared is False:
-            pairs = np.unique(
-                np.column_stack([codes, np.unique(y, return_inverse=True)[1]]), axis=0
-            )
-            self._adapted_sizes //= np.bincount(pairs[:, 0])
+        self._adapted_sizes = shots_of(y, codes, len(labels), own=shared is False)
         if shared is False:
             self.classes_ = np.unique(y)
         self._adapted_tasks = None if task is None else labels
@@ -342,6 +350,16 @@ class BaselineEstimator(CalibrationMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         return tags
+
+
+def shots_of(y: NDArray[Any], codes: Codes, n_tasks: int, *, own: bool) -> Codes:
+    """Support rows of each task; per class where classes are a task's own."""
+    sizes = np.bincount(codes, minlength=n_tasks)
+    if not own:
+        return sizes
+    classes = np.unique(y, return_inverse=True)[1]
+    cells = np.unique(np.column_stack([codes, classes]), axis=0)
+    return sizes // np.bincount(cells[:, 0], minlength=n_tasks)
 
 
 def group_means(

@@ -235,6 +235,8 @@ _TUNING_CONSTRAINTS: dict[str, Any] = {
 class _FineTuneParameters(BaseMetaEstimator):
     """The parameters of tuning, the same for both faces."""
 
+    _is_baseline = True  # to `compare`
+
     tune: str = "head"
     inner_lr: float = 0.1
     adapt_steps: int = 100

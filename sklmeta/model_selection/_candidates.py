@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 from sklearn.base import is_classifier, is_regressor
 
-from sklmeta.baselines import FineTuneClassifier, FineTuneRegressor, PerTask, Pooled
-from sklmeta.baselines._base import BaselineEstimator
+from sklmeta.baselines import PerTask, Pooled
 from sklmeta.containers import inner_estimator
 
 
@@ -48,10 +47,7 @@ def collect_candidates(estimators: Any) -> Candidates:
     baselines = [
         name
         for name, model in found.items()
-        if isinstance(
-            inner_estimator(model),
-            BaselineEstimator | FineTuneClassifier | FineTuneRegressor,
-        )
+        if getattr(inner_estimator(model), "_is_baseline", False)
     ]
     return Candidates(found, baselines, _all_regressors(found))
 

@@ -1,0 +1,167 @@
+"""Weights of a blend that depend on the number of rows and on the support's losses.
+
+Stacked generalisation (van der Laan, Polley and Hubbard, "Super Learner", 2007): the
+weights are those that would have blended best on tasks the members had not seen.
+"""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import softmax
+
+from sklmeta.auto._support_losses import CLIP
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.intp]
+
+
+class Evidence(NamedTuple):
+    """What the members predicted for rows of tasks that they had not seen.
+
+    A case is a task with one draw of its support.
+    """
+
+    predictions: Floats  # shape: (n_rows, n_members); of the true class, if classes
+    y: Floats  # shape: (n_rows,); ones for classes
+    case: Codes  # shape: (n_rows,)
+    shots: Codes  # shape: (n_cases,)
+    losses: Floats  # shape: (n_cases, n_members); NaN for fewer than two support rows
+
+
+class WeightModel(NamedTuple):
+    """Softmax weights, log-linear in the number of rows and the support's losses."""
+
+    coefficients: Floats  # shape: (4, n_members); of `_design`
+    trust: Floats  # shape: (2,); in the losses: constant, and in log(1 + rows)
+    centre: float
+    scale: float
+    is_log_loss: bool
+
+    def weights(self, shots: Codes, losses: Floats) -> Floats:
+        """Return weights of shape (n_cases, n_members), which sum to one."""
+        design = self._design(shots)
+        logits = self._logits(design, relative(losses, self.is_log_loss))
+        return softmax(logits, axis=1)
+
+    def _design(self, shots: Codes) -> Floats:
+        """One, log(1 + rows), and whether there is none or one.
+
+        Without a row no member knows the task, and with one none can be tested on it:
+        what holds from two rows on need not hold there.
+        """
+        k = (np.log1p(shots) - self.centre) / self.scale
+        return np.column_stack([np.ones(len(k)), k, shots == 0, shots == 1])
+
+    def _logits(self, design: Floats, advantage: Floats) -> Floats:
+        trust = design[:, :2] @ self.trust
+        return design @ self.coefficients + trust[:, None] * advantage
+
+
+def relative(losses: Floats, is_log_loss: bool) -> Floats:
+    """Advantage of each member over the mean of all, zero where nothing is known.
+
+    In logarithms for squared errors, which have a scale; as they are for log losses.
+    """
+    values = losses if is_log_loss else np.log(np.maximum(losses, 1e-12))
+    known = ~np.isnan(values).any(axis=1)
+    advantage = np.zeros_like(values)
+    mean = values[known].mean(axis=1, keepdims=True)
+    advantage[known] = np.clip(mean - values[known], -3.0, 3.0)
+    return advantage
+
+
+def equal_weights(n_members: int, is_log_loss: bool) -> WeightModel:
+    nothing = np.zeros((4, n_members))
+    return WeightModel(nothing, np.zeros(2), 0.0, 1.0, is_log_loss)
+
+
+def fit_weights(evidence: Evidence, is_log_loss: bool) -> WeightModel:
+    """Minimise the loss of the blend over cases, numbers of shots counting alike.
+
+    The loss of a case is its root mean squared error, in units of what the best single
+    member has on average with as many rows; or its mean log loss. A small penalty,
+    which fades with the number of cases, keeps to equal weights what is not known.
+    """
+    n_members = evidence.predictions.shape[1]
+    start = equal_weights(n_members, is_log_loss)
+    log_shots = np.log1p(evidence.shots)
+    spread = float(log_shots.std())
+    start = start._replace(centre=float(log_shots.mean()), scale=spread or 1.0)
+    design = start._design(evidence.shots)
+    advantage = relative(evidence.losses, is_log_loss)
+    case_weights = _case_weights(evidence, is_log_loss)
+    penalty = 1.0 / len(evidence.shots)
+
+    def unpack(theta: NDArray[Any]) -> WeightModel:
+        coefficients, trust = theta[:-2].reshape(-1, n_members), theta[-2:]
+        return start._replace(coefficients=coefficients, trust=trust)
+
+    def objective(theta: NDArray[Any]) -> tuple[float, NDArray[Any]]:
+        model = unpack(theta)
+        weights = softmax(model._logits(design, advantage), axis=1)
+        loss, gradient = _blend_loss(evidence, weights, case_weights, is_log_loss)
+        # Through the softmax: dL/dz_m = w_m (g_m - sum_l w_l g_l).
+        inner = np.sum(weights * gradient, axis=1, keepdims=True)
+        dlogits = weights * (gradient - inner)
+        dtrust = design[:, :2].T @ np.sum(dlogits * advantage, axis=1)
+        slope: NDArray[Any] = np.concatenate([(design.T @ dlogits).ravel(), dtrust])
+        penalised = loss + 0.5 * penalty * float(theta @ theta)
+        return penalised, slope + penalty * theta
+
+    start_at = np.zeros(start.coefficients.size + 2)
+    return unpack(minimize(objective, start_at, jac=True, method="L-BFGS-B").x)
+
+
+def _case_weights(evidence: Evidence, is_log_loss: bool) -> Floats:
+    """Weight of every case: equal shares for all numbers of shots."""
+    _, which, counts = np.unique(
+        evidence.shots, return_inverse=True, return_counts=True
+    )
+    share = 1.0 / (len(counts) * counts[which])
+    if is_log_loss:
+        return share
+    n_cases = len(evidence.shots)
+    errors = (evidence.predictions - evidence.y[:, None]) ** 2
+    rmse = np.sqrt(_case_means(errors, evidence.case, n_cases))
+    by_shots = np.stack([rmse[which == i].mean(axis=0) for i in range(len(counts))])
+    unit = np.maximum(by_shots.min(axis=1), 1e-12)
+    return share / unit[which]
+
+
+def _blend_loss(
+    evidence: Evidence, weights: Floats, case_weights: Floats, is_log_loss: bool
+) -> tuple[float, Floats]:
+    """Return the loss, and its gradient in the weights of each case."""
+    case, n_cases = evidence.case, len(weights)
+    blend = np.sum(weights[case] * evidence.predictions, axis=1)
+    counts = np.bincount(case, minlength=n_cases)
+    if is_log_loss:
+        chance = np.maximum(blend, CLIP)
+        loss = np.bincount(case, -np.log(chance), minlength=n_cases) / counts
+        slope = np.where(blend > CLIP, -1.0 / chance, 0.0) / counts[case]
+        outer = np.ones(n_cases)
+    else:
+        residual = blend - evidence.y
+        mean = np.bincount(case, residual**2, minlength=n_cases) / counts
+        loss = np.sqrt(mean + 1e-18)
+        slope = 2.0 * residual / counts[case]
+        outer = 0.5 / loss
+    rows = (slope * (case_weights * outer)[case])[:, None] * evidence.predictions
+    return float(case_weights @ loss), _case_sums(rows, case, n_cases)
+
+
+def _case_means(values: Floats, case: Codes, n_cases: int) -> Floats:
+    return _case_sums(values, case, n_cases) / np.bincount(case)[:, None]
+
+
+def _case_sums(values: Floats, case: Codes, n_cases: int) -> Floats:
+    sums = np.zeros((n_cases, values.shape[1]))
+    np.add.at(sums, case, values)
+    return sums

@@ -1,0 +1,435 @@
+"""AutoMeta: members blended by what worked on tasks they had not seen."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import check_grad
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklmeta import (
+    AutoMetaClassifier,
+    AutoMetaRegressor,
+    BayesianLinearRegressor,
+    NearestCentroidBaseline,
+    PerTask,
+    Pooled,
+    adapted,
+)
+from sklmeta.auto._evidence import joined
+from sklmeta.auto._stacking import (
+    Evidence,
+    WeightModel,
+    _blend_loss,
+    equal_weights,
+    fit_weights,
+    relative,
+)
+from sklmeta.auto._support_losses import leave_out, support_losses
+from sklmeta.datasets import make_classification_tasks, make_linear_tasks
+
+
+def ridges():
+    return [
+        ("own", PerTask(Ridge(alpha=0.1))),
+        ("pooled", Pooled(Ridge(), support="offset")),
+    ]
+
+
+@pytest.fixture(scope="module")
+def tasks():
+    return make_linear_tasks(20, n_rows=(10, 18), n_features=2, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def auto(tasks):
+    model = AutoMetaRegressor(estimators=ridges(), shots=[0, 1, 2, 6], random_state=0)
+    return model.fit(*tasks)
+
+
+# Leaving rows out --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sizes", [[1], [2, 1, 5], [7, 12, 3]])
+def test_each_row_is_left_out_once_and_never_with_itself(sizes):
+    rng = np.random.default_rng(0)
+    codes = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    left = leave_out(codes, len(sizes))
+    assert sorted(left.query) == [i for i in range(len(codes)) if sizes[codes[i]] > 1]
+    np.testing.assert_array_equal(left.query_code, codes[left.query])
+    for virtual in np.unique(left.query_task):
+        held = left.query[left.query_task == virtual]
+        kept = left.support[left.support_task == virtual]
+        (task,) = np.unique(codes[held])
+        assert not np.intersect1d(held, kept).size
+        np.testing.assert_array_equal(
+            np.sort(np.r_[held, kept]), np.flatnonzero(codes == task)
+        )
+        assert len(kept)
+    n_folds = [min(n, 5) if n > 1 else 0 for n in sizes]
+    assert len(np.unique(left.query_task)) == sum(n_folds)
+
+
+def test_support_losses_against_a_loop(tasks):
+    X, y, task = tasks
+    members = [model.fit(X, y, task=task) for _, model in ridges()]
+    rows = np.flatnonzero((task < 3) & (np.arange(len(y)) % 3 == 0))
+    codes = task[rows]
+    found = support_losses(members, X[rows], y[rows], codes, 3, None)
+    for t in range(3):
+        own = rows[codes == t]
+        assert 2 <= len(own) <= 5 or len(own) == 6
+        folds = [np.arange(len(own)) % min(len(own), 5) == f for f in range(5)]
+        for m, member in enumerate(members):
+            errors = []
+            for out in folds:
+                if not out.any():
+                    continue
+                new = adapted(member, X[own[~out]], y[own[~out]])
+                errors += list((new.predict(X[own[out]]) - y[own[out]]) ** 2)
+            assert found[t, m] == pytest.approx(np.mean(errors))
+    one_row = support_losses(members, X[:1], y[:1], np.zeros(1, int), 1, None)
+    assert np.isnan(one_row).all()
+
+
+# The weights -------------------------------------------------------------------------
+
+
+def evidence(n_cases=40, n_rows=8, is_log_loss=False, seed=0):
+    rng = np.random.default_rng(seed)
+    case = np.repeat(np.arange(n_cases), n_rows)
+    shots = rng.choice([0, 1, 3, 10], n_cases)
+    if is_log_loss:
+        predictions = rng.uniform(0.05, 0.95, (len(case), 3))
+        y = np.ones(len(case))
+    else:
+        y = rng.normal(size=len(case))
+        predictions = y[:, None] + rng.normal(size=(len(case), 3)) * [0.1, 1.0, 2.0]
+    losses = rng.exponential(size=(n_cases, 3))
+    losses[shots < 2] = np.nan
+    return Evidence(predictions, y, case, shots, losses)
+
+
+@pytest.mark.parametrize("is_log_loss", [False, True])
+def test_gradient_of_the_blend(is_log_loss):
+    given = evidence(n_cases=6, is_log_loss=is_log_loss)
+    share = np.full(6, 1 / 6)
+    weights = np.random.default_rng(1).dirichlet(np.ones(3), 6)
+
+    def loss(flat):
+        return _blend_loss(given, flat.reshape(6, 3), share, is_log_loss)
+
+    error = check_grad(
+        lambda w: loss(w)[0], lambda w: loss(w)[1].ravel(), weights.ravel()
+    )
+    assert error < 1e-5
+
+
+def test_the_better_member_gets_the_weight():
+    given = evidence(n_cases=300)
+    model = fit_weights(given, False)
+    unknown = np.full((4, 3), np.nan)
+    weights = model.weights(np.array([0, 1, 3, 10]), unknown)
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+    assert (weights[:, 0] > 0.8).all()
+
+
+def test_weights_follow_the_number_of_rows():
+    given = evidence(n_cases=400)
+    many = given.shots[given.case] >= 3
+    # The first is good with few rows, the second with many.
+    noise = np.random.default_rng(2).normal(size=given.predictions.shape)
+    scale = np.where(many[:, None], [2.0, 0.1, 2.0], [0.1, 2.0, 2.0])
+    model = fit_weights(
+        given._replace(predictions=given.y[:, None] + scale * noise), False
+    )
+    weights = model.weights(np.array([0, 1, 3, 10]), np.full((4, 3), np.nan))
+    assert (weights.argmax(axis=1) == [0, 0, 1, 1]).all()
+
+
+def test_weights_follow_the_losses_on_the_support():
+    rng = np.random.default_rng(0)
+    n_cases = 400
+    case = np.repeat(np.arange(n_cases), 5)
+    y = rng.normal(size=len(case))
+    scale = 10.0 ** rng.uniform(-1, 1, (n_cases, 2))  # of each member, by task
+    predictions = y[:, None] + scale[case] * rng.normal(size=(len(case), 2))
+    given = Evidence(predictions, y, case, np.full(n_cases, 5), scale**2)
+    model = fit_weights(given, False)
+    weights = model.weights(np.array([5, 5]), np.array([[1.0, 0.01], [0.01, 1.0]]))
+    assert weights[0, 1] > 0.9
+    assert weights[1, 0] > 0.9
+
+
+def test_advantages_are_relative_and_bounded():
+    losses = np.array([[1.0, 1.0], [1.0, np.e**2], [np.nan, np.nan], [0.0, 1.0]])
+    expected = [[0.0, 0.0], [1.0, -1.0], [0.0, 0.0], [3.0, -3.0]]
+    np.testing.assert_allclose(relative(losses, False), expected, atol=1e-12)
+    np.testing.assert_allclose(relative(losses, True)[3], [0.5, -0.5])
+
+
+def test_equal_weights_are_equal():
+    weights = equal_weights(4, False).weights(np.array([3]), np.full((1, 4), np.nan))
+    np.testing.assert_allclose(weights, 0.25)
+
+
+def test_joined_evidence_numbers_cases_through():
+    one, two = evidence(3), evidence(4)
+    both = joined([one, two])
+    assert len(both.shots) == 7
+    np.testing.assert_array_equal(np.unique(both.case), np.arange(7))
+    np.testing.assert_array_equal(both.case[len(one.y) :], two.case + 3)
+
+
+# The estimators ----------------------------------------------------------------------
+
+
+def test_predictions_are_the_weighted_mean_of_the_members(tasks, auto):
+    X, y, task = tasks
+    some = task < 4
+    support = some & (np.arange(len(y)) % 3 > 0)
+    query = some & ~support
+    new = adapted(auto, X[support], y[support], task=task[support])
+    weights = new.weights_
+    assert weights.index.tolist() == [0, 1, 2, 3]
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+    expected = 0
+    for name, member in auto.estimators_.items():
+        own = adapted(member, X[support], y[support], task=task[support])
+        values = own.predict(X[query], task=task[query])
+        expected = expected + weights[name].loc[task[query]].to_numpy() * values
+    np.testing.assert_allclose(new.predict(X[query], task=task[query]), expected)
+    # One by one gives the same as all at once.
+    one = adapted(auto, X[support & (task == 2)], y[support & (task == 2)])
+    mine = task[query] == 2
+    np.testing.assert_allclose(one.predict(X[query][mine]), expected[mine])
+
+
+def test_zero_shots_have_weights_of_their_own(tasks, auto):
+    X, _, _ = tasks
+    zero = auto.weights_
+    assert zero.shape == (1, 2)
+    members = auto.estimators_
+    expected = sum(zero[n].item() * m.predict(X) for n, m in members.items())
+    np.testing.assert_allclose(auto.predict(X), expected)
+
+
+def test_it_is_about_as_good_as_its_best_member():
+    X, y, task = make_linear_tasks(60, n_rows=20, random_state=0)
+    old = task < 40
+    mixed = BayesianLinearRegressor(hidden_layer_sizes=(), max_iter=60, random_state=0)
+    members = [*ridges(), ("mixed", mixed)]
+    model = AutoMetaRegressor(estimators=members, shots=[1, 4, 10], random_state=0)
+    model.fit(X[old], y[old], task=task[old])
+    for shots in (1, 4, 10):
+        scores = {
+            name: member.score(X[~old], y[~old], task=task[~old], shots=shots)
+            for name, member in [*model.estimators_.items(), ("auto", model)]
+        }
+        assert scores.pop("auto") > max(scores.values()) - 0.02
+
+
+class Spy(RegressorMixin, BaseEstimator):
+    """Predicts a constant, and remembers which tasks it was fitted and adapted to."""
+
+    fits = []
+
+    def fit(self, X, y, task=None):
+        self.tasks_ = set(X[:, 0])
+        return self
+
+    def adapt(self, X, y, task=None):
+        self.adapted_ = set(X[:, 0])
+        Spy.fits.append((self.tasks_, self.adapted_))
+        return self
+
+    def predict(self, X, task=None):
+        return np.zeros(len(X))
+
+    __metadata_request__fit = {"task": True}
+    __metadata_request__predict = {"task": True}
+
+
+def test_members_are_judged_on_tasks_they_have_not_seen():
+    task = np.repeat(np.arange(9), 6)
+    X, y = task[:, None].astype(float), np.arange(54.0)
+    Spy.fits.clear()
+    model = AutoMetaRegressor(estimators=[("spy", Spy())], cv=3, random_state=0)
+    model.fit(X, y, task=task)
+    assert len(Spy.fits) > 6
+    for seen, new in Spy.fits:
+        assert not seen & new
+        assert len(seen) == 6
+
+
+def test_shared_classes_of_which_some_tasks_have_one():
+    X, y, task = make_classification_tasks(
+        16, n_rows=24, n_way=3, n_features=6, shared_labels=True, random_state=0
+    )
+    keep = (y != 2) | (task == 5)  # a class that a single task has
+    X, y, task = X[keep], np.array(["a", "b", "c"])[y[keep]], task[keep]
+    members = [
+        ("own", PerTask(LogisticRegression())),
+        ("near", NearestCentroidBaseline()),
+    ]
+    model = AutoMetaClassifier(estimators=members, shots=[0, 3, 8], random_state=0)
+    model.fit(X, y, task=task).adapt(X[:8], y[:8])
+    p = model.predict_proba(X[8:20])
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+    np.testing.assert_array_equal(model.predict(X[8:20]), model.classes_[p.argmax(1)])
+
+
+def test_classes_of_a_tasks_own():
+    X, y, task = make_classification_tasks(16, n_rows=30, n_way=(2, 4), random_state=0)
+    members = [
+        ("own", PerTask(LogisticRegression(), shared_classes=False)),
+        ("near", NearestCentroidBaseline(shared_classes=False)),
+    ]
+    model = AutoMetaClassifier(
+        estimators=members, shared_classes=False, shots=[0, 1, 3], random_state=0
+    )
+    old = task < 12
+    model.fit(X[old], y[old], task=task[old])
+    with pytest.raises(AttributeError, match="call adapt"):
+        _ = model.weights_
+    new = {"task": task[~old], "shots": 3}
+    best = max(m.score(X[~old], y[~old], **new) for m in model.estimators_.values())
+    assert model.score(X[~old], y[~old], **new) > best - 0.03 > 0.4
+    model.adapt(X[~old], y[~old], task=task[~old])
+    p = model.predict_proba(X[~old], task=task[~old])
+    for name in np.unique(task[~old]):
+        has = np.isin(model.classes_, y[task == name])
+        assert (p[task[~old] == name][:, ~has] == 0).all()
+
+
+@pytest.mark.parametrize("shared_classes", [True, False])
+def test_the_default_classifiers(shared_classes):
+    X, y, task = make_classification_tasks(
+        10, n_rows=16, n_way=2, shared_labels=shared_classes, random_state=0
+    )
+    model = AutoMetaClassifier(
+        shared_classes=shared_classes,
+        shots=[2],
+        n_draws=1,
+        cv=2,
+        member_params={"max_iter": 3},
+    ).set_params(random_state=0)
+    model.fit(X, y, task=task).adapt(X[:8], y[:8])
+    assert len(model.weights_.columns) == 4 + shared_classes
+    np.testing.assert_allclose(model.predict_proba(X[8:16]).sum(axis=1), 1, rtol=1e-5)
+
+
+def test_the_default_regressors(tasks):
+    X, y, task = tasks
+    model = AutoMetaRegressor(
+        shots=[3], n_draws=1, cv=2, random_state=0, member_params={"max_iter": 3}
+    )
+    model.fit(X, y, task=task).adapt(X[:6], y[:6])
+    assert list(model.estimators_) == [
+        *("bayesian_linear", "mixed_model", "deep_kernel", "own_ridge", "pooled"),
+    ]
+    assert model.estimators_["deep_kernel"].max_iter == 3
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_members_parameters_are_its_own():
+    model = AutoMetaRegressor(estimators=ridges())
+    assert model.get_params()["own__estimator__alpha"] == 0.1
+    model.set_params(own__estimator__alpha=3.0, cv=2)
+    assert model.get_params()["own__estimator__alpha"] == 3.0
+    assert clone(model).get_params()["own__estimator__alpha"] == 3.0
+    model.set_params(own=PerTask(Ridge(alpha=7.0)))
+    assert model.estimators[0][1].estimator.alpha == 7.0
+    assert "own__estimator__alpha" not in model.get_params(deep=False)
+
+
+def test_pipelines_as_members(tasks):
+    X, y, task = tasks
+    inside = make_pipeline(StandardScaler(), PerTask(Ridge(alpha=0.1)))
+    model = AutoMetaRegressor(estimators=[("pipe", inside)], random_state=0)
+    model.fit(X, y, task=task).adapt(X[:5], y[:5])
+    scaler = StandardScaler().fit(X)
+    own = Ridge(alpha=0.1).fit(scaler.transform(X[:5]), y[:5])
+    np.testing.assert_allclose(
+        model.predict(X[5:9]), own.predict(scaler.transform(X[5:9]))
+    )
+
+
+def test_first_rows_as_support():
+    # The first rows of a task are useless, the others tell all: with "first" the
+    # member that reads them is not believed.
+    rng = np.random.default_rng(0)
+    task = np.repeat(np.arange(20), 12)
+    X = rng.normal(size=(240, 1))
+    slope = rng.normal(size=20)[task]
+    y = slope * X[:, 0]
+    late = np.arange(240) % 12 >= 4
+    y[~late] = 10 * rng.normal(size=np.sum(~late))
+    members = [("own", PerTask(Ridge())), ("nothing", Pooled(Ridge()))]
+    weights = {}
+    for support in ("random", "first"):
+        model = AutoMetaRegressor(
+            estimators=members, shots=[4], support=support, random_state=0
+        )
+        model.fit(X, y, task=task).adapt(X[:4], y[:4])
+        weights[support] = model._as_fitted["weights"][0, 0]
+    assert weights["first"] < 0.2
+
+
+@pytest.mark.parametrize(
+    ("estimators", "error", "message"),
+    [
+        ([], ValueError, "estimators is empty"),
+        ([("own", Ridge())], TypeError, "has no `adapt`"),
+        ([("own", PerTask(LogisticRegression()))], ValueError, "'own' is no regressor"),
+        ([*ridges(), *ridges()], ValueError, "not unique"),
+        ([("a__b", PerTask(Ridge()))], ValueError, "must not contain __"),
+    ],
+)
+def test_bad_members(tasks, estimators, error, message):
+    with pytest.raises(error, match=message):
+        AutoMetaRegressor(estimators=estimators).fit(*tasks)
+
+
+class Interrupted(Spy):
+    def fit(self, X, y, task=None):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_fit_leaves_what_was_there(tasks):
+    X, y, task = tasks
+    fresh = AutoMetaRegressor(estimators=[("spy", Interrupted())])
+    with pytest.raises(KeyboardInterrupt):
+        fresh.fit(X, y, task=task)
+    assert not hasattr(fresh, "tasks_")
+    model = AutoMetaRegressor(estimators=ridges(), shots=[3], random_state=0)
+    model.fit(X, y, task=task)
+    expected = model.predict(X)
+    model.set_params(estimators=[("spy", Interrupted())])
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X[:40], y[:40], task=task[:40])
+    np.testing.assert_array_equal(model.predict(X), expected)
+
+
+def test_progress_on_request(tasks, capsys):
+    model = AutoMetaRegressor(estimators=ridges(), shots=[3], verbose=1, random_state=0)
+    model.fit(*tasks)
+    assert "stacking: 100%" in capsys.readouterr().err
+
+
+def test_same_seed_same_result(tasks):
+    X, y, task = tasks
+    found = [
+        AutoMetaRegressor(estimators=ridges(), shots=[2], random_state=3)
+        .fit(X, y, task=task)
+        ._weight_model
+        for _ in range(2)
+    ]
+    one, two = (WeightModel(**f) for f in found)
+    np.testing.assert_array_equal(one.coefficients, two.coefficients)
