@@ -361,8 +361,22 @@ class Comparison:
         Path(path).write_text(text, encoding="utf-8")
         return None
 
+    def to_html(self, *, verdict: bool = True) -> str:
+        """Table of means and intervals by shots, as notebooks show it.
+
+        Parameters
+        ----------
+        verdict : bool, default=True
+            Whether to end with the verdict.
+
+        Returns
+        -------
+        str
+        """
+        return html_of(self, verdict=verdict)
+
     def _repr_html_(self) -> str:
-        return html_of(self)
+        return self.to_html()
 
     def __repr__(self) -> str:
         return (

@@ -90,7 +90,7 @@ def markdown_of(comparison: Comparison) -> str:
     return "\n".join([*lines, "", comparison.verdict(), ""])
 
 
-def html_of(comparison: Comparison) -> str:
+def html_of(comparison: Comparison, *, verdict: bool) -> str:
     header, rows = cells_of(comparison)
     costs = ["fit s", "adapt ms"] if "fit_time" in comparison.draws else []
     head = "".join(f"<th>{text}</th>" for text in ["", *header, *costs])
@@ -106,5 +106,5 @@ def html_of(comparison: Comparison) -> str:
         f"{STYLE}<p>{html.escape(heading(comparison))}</p>"
         f'<table class="sklmeta-comparison"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table>"
-        f"<p>{html.escape(comparison.verdict())}</p>"
+        + (f"<p>{html.escape(comparison.verdict())}</p>" if verdict else "")
     )

@@ -145,9 +145,11 @@ def _harm(comparison: Comparison, pair: PairedDifference) -> list[str]:
     if not harm.n_worse:
         return []
     worst = ", ".join(str(name) for name in harm.tasks.index[:3])
+    how = "" if harm.n_worse == 1 else " on average"
+    most = "" if harm.n_worse <= 3 else "most "
     text = (
         f"On {harm.n_worse} of {harm.n_tasks} tasks it is worse than {pair.b}, by "
-        f"{number(harm.mean_loss)} on average (most on {worst})"
+        f"{number(harm.mean_loss)}{how} ({most}on {worst})"
     )
     if pair.better == pair.b or harm.share_lost < MUCH_HARM:
         return [text + "."]

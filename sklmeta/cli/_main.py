@@ -1,0 +1,138 @@
+"""Arguments, exit codes and the three commands."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import sklmeta
+from sklmeta.cli._commands import run_compare, run_fit, run_predict
+from sklmeta.cli._table import DataError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    0 means done, 1 that something about the data is wrong, which is said on standard
+    error, 2 a wrong argument, 130 an interruption.
+
+    Parameters
+    ----------
+    argv : sequence of str, default=None
+        Arguments; None takes those of the process.
+
+    Returns
+    -------
+    int
+    """
+    arguments = parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except (DataError, ValueError, ImportError) as error:
+        print(f"sklmeta: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        sys.stdout = None  # or Python would complain when it flushes at exit
+    except KeyboardInterrupt:
+        print("sklmeta: interrupted; nothing was written", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="sklmeta", description="Few-shot learning over many small related tables."
+    )
+    top.add_argument("--version", action="version", version=sklmeta.__version__)
+    commands = top.add_subparsers(required=True, metavar="command")
+
+    compare = commands.add_parser(
+        "compare",
+        help="does meta-learning pay on this table, and from how many rows?",
+        description=(
+            "Cross-validate meta-learners and baselines by task, print the table and "
+            "a verdict, and write a report with pictures."
+        ),
+    )
+    _add_data(compare)
+    compare.add_argument(
+        "--shots",
+        type=int,
+        nargs="+",
+        help="labelled rows of a new task (default: 0 1 2 5 10 20 50, as far as tasks "
+        "have them)",
+    )
+    compare.add_argument(
+        "--models",
+        nargs="+",
+        metavar="NAME",
+        help="meta-learners to compare; 'auto' is a blend of several. The baselines "
+        "are always there",
+    )
+    compare.add_argument(
+        "--support",
+        choices=["random", "first"],
+        default="random",
+        help="which rows of a task are labelled; 'first' in the order of the file",
+    )
+    compare.add_argument("--folds", type=int, default=None, help="default: 5")
+    compare.add_argument("--draws", type=int, default=3, help="supports per task")
+    compare.add_argument("--report", default="report.html", metavar="FILE")
+    compare.add_argument("--no-report", action="store_true")
+    compare.add_argument("--csv", metavar="FILE", help="write the table here as well")
+    compare.set_defaults(run=run_compare)
+
+    fit = commands.add_parser("fit", help="learn from a table of many tasks")
+    _add_data(fit)
+    fit.add_argument("--out", required=True, metavar="MODEL.skops")
+    fit.add_argument(
+        "--model", default="auto", help="an estimator's name (default: auto, a blend)"
+    )
+    fit.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="hold out a quarter of the tasks for intervals and probabilities",
+    )
+    fit.set_defaults(run=run_fit)
+
+    predict = commands.add_parser("predict", help="adapt to labelled rows, and predict")
+    predict.add_argument("model", metavar="MODEL.skops")
+    predict.add_argument("data", help="csv, tsv or parquet of the rows to predict")
+    predict.add_argument(
+        "--support",
+        metavar="FILE",
+        help="labelled rows of the new task, or tasks; without them a task of which "
+        "nothing is known",
+    )
+    predict.add_argument("--coverage", type=float, default=0.9, help="of the intervals")
+    predict.add_argument("--out", metavar="FILE", help="default: standard output")
+    predict.set_defaults(run=run_predict)
+    return top
+
+
+def _add_data(command: argparse.ArgumentParser) -> None:
+    command.add_argument("data", help="csv, tsv or parquet")
+    command.add_argument("--task", required=True, metavar="COLUMN")
+    command.add_argument("--target", required=True, metavar="COLUMN")
+    command.add_argument("--features", nargs="+", metavar="COLUMN")
+    command.add_argument("--drop", nargs="+", default=[], metavar="COLUMN")
+    command.add_argument(
+        "--kind",
+        choices=["classification", "regression"],
+        help="default: found from the target",
+    )
+    command.add_argument(
+        "--own-classes",
+        action="store_true",
+        help="each task has classes of its own, which mean nothing in another",
+    )
+    command.add_argument("--max-iter", type=int, help="meta-updates of every learner")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--jobs", type=int, default=None, help="fits at a time")
+    command.add_argument("--quiet", action="store_true", help="no progress bars")

@@ -1,0 +1,77 @@
+"""The estimators that the command line compares and fits."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+
+import sklmeta
+from sklmeta import PerTask, Pooled
+from sklmeta.cli._table import DataError
+
+AUTO = "auto"
+
+
+def compared(
+    classification: bool, options: dict[str, Any], names: list[str] | None
+) -> dict[str, Any]:
+    """Return the models to compare: meta-learners by name, and the usual baselines."""
+    suffix = "Classifier" if classification else "Regressor"
+    if names is None:
+        chosen = ["ProtoNet", "DeepKernel"] if classification else ["BayesianLinear"]
+        names = [f"{name}{suffix}" for name in chosen]
+        if not classification:
+            names.append("linear mixed model")
+    found: dict[str, Any] = {}
+    for name in names:
+        found[name] = single(name, classification, options)
+    if classification:
+        own = options.get("shared_classes", True)
+        logistic = LogisticRegression(max_iter=1000)
+        found["own logistic"] = PerTask(logistic, shared_classes=own)
+        boosting: Any = HistGradientBoostingClassifier(random_state=0)
+        if not own:
+            return found
+    else:
+        found["own ridge"] = PerTask(Ridge())
+        boosting = HistGradientBoostingRegressor(random_state=0)
+    found["pooled boosting"] = Pooled(boosting)
+    found["pooled boosting + offset"] = Pooled(boosting, support="offset")
+    return found
+
+
+def single(name: str, classification: bool, options: dict[str, Any]) -> Any:
+    """Build one estimator of the suite by its name, "auto" or "linear mixed model"."""
+    suffix = "Classifier" if classification else "Regressor"
+    if name == "linear mixed model" and not classification:
+        model = sklmeta.BayesianLinearRegressor(hidden_layer_sizes=())
+    else:
+        full = f"AutoMeta{suffix}" if name == AUTO else name
+        known = [n for n in sklmeta.__all__ if n.endswith(suffix)]
+        for candidate in (full, f"{full}{suffix}"):
+            if candidate in known:
+                model = getattr(sklmeta, candidate)()
+                break
+        else:
+            raise DataError(
+                f"There is no estimator {name!r} for this target. There are: auto, "
+                f"{', '.join(known)}."
+            )
+    params = model.get_params(deep=False)
+    settings = dict(options)
+    if "member_params" in params and "max_iter" in settings:
+        settings["member_params"] = {"max_iter": settings["max_iter"]}
+    return model.set_params(**{k: v for k, v in settings.items() if k in params})
+
+
+def piped(model: Any, preparation: Any) -> Any:
+    return make_pipeline(preparation, model)

@@ -1,0 +1,294 @@
+"""The command line, on small tables: results, messages and exit codes."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+
+import sklmeta
+import sklmeta.cli._commands as commands
+from sklmeta.cli import main
+from sklmeta.cli._table import is_classification, make_table, preparation
+
+
+def sales(n_stores=24, n_rows=12, seed=0):
+    rng = np.random.default_rng(seed)
+    n = n_stores * n_rows
+    store = np.repeat(np.arange(n_stores), n_rows)
+    frame = pd.DataFrame(
+        {
+            "store": [f"s{i}" for i in store],
+            "price": rng.uniform(1, 5, n),
+            "promo": rng.random(n) < 0.3,
+            "day": rng.choice(["mon", "tue"], n),
+            "note": [f"note {i}" for i in range(n)],
+            "empty": np.nan,
+        }
+    )
+    level = rng.normal(20, 4, n_stores)[store]
+    frame["sales"] = level - 2 * frame.price + rng.normal(0, 0.3, n)
+    frame.loc[rng.random(n) < 0.05, "price"] = np.nan
+    return frame
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame = sales()
+    frame[frame.store != "s0"].to_csv("sales.csv", index=False)
+    one = frame[frame.store == "s0"]
+    one[:5].to_csv("labelled.csv", index=False)
+    one[5:].drop(columns="sales").to_csv("new.csv", index=False)
+    return tmp_path
+
+
+DATA = ["sales.csv", "--task", "store", "--target", "sales", "--quiet"]
+QUICK = [*DATA, "--max-iter", "5"]
+
+
+def test_compare_prints_a_table_and_a_verdict_and_writes_a_report(folder, capsys):
+    out = ["--shots", "1", "4", "--draws", "1", "--csv", "table.csv"]
+    assert main(["compare", *QUICK, *out, "--models", "BayesianLinear"]) == 0
+    printed = capsys.readouterr()
+    assert "| BayesianLinear |" in printed.out
+    assert "| pooled boosting + offset |" in printed.out
+    assert re.search("Meta-learning (pays|does not pay) here", printed.out)
+    assert "276 rows of 23 tasks, 3 features, regression of 'sales'" in printed.err
+    assert "Left out as features: note, empty" in printed.err
+    page = (folder / "report.html").read_text("utf-8")
+    assert page.count("<svg") == 3  # the curve, and two numbers of shots
+    assert "http" not in re.sub(r"http://www\.w3\.org", "", page)
+    assert "<script" not in page
+    assert "<td>BayesianLinear</td>" in page
+    assert len(pd.read_csv("table.csv")) == 2 * 4
+
+
+def test_fit_and_predict_from_a_shell(folder, capsys):
+    model = ["--model", "linear mixed model", "--out", "m.skops"]
+    assert main(["fit", *QUICK, *model]) == 0
+    assert main(["predict", "m.skops", "new.csv", "--support", "labelled.csv"]) == 0
+    written = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert list(written.columns[-1:]) == ["prediction"]
+    assert len(written) == 7
+    truth = sales().query("store == 's0'").sales[5:]
+    assert np.abs(written.prediction - truth.to_numpy()).mean() < 3
+    # Without labelled rows: a store of which nothing is known.
+    assert main(["predict", "m.skops", "new.csv", "--out", "zero.csv"]) == 0
+    zero = pd.read_csv("zero.csv").prediction
+    assert not np.allclose(zero, written.prediction)
+
+
+def test_predict_for_several_new_tasks_at_once(folder):
+    frame = sales()
+    two = frame[frame.store.isin(["s0", "s1"])]
+    first = two.groupby("store").cumcount() < 5
+    two[first].to_csv("two.csv", index=False)
+    two[~first].to_csv("rest.csv", index=False)
+    assert (
+        main(["fit", *QUICK, "--model", "linear mixed model", "--out", "m.skops"]) == 0
+    )
+    for name in ("s0", "s1"):
+        two[first & (two.store == name)].to_csv(f"{name}.csv", index=False)
+        arguments = ["--support", f"{name}.csv", "--out", f"{name}-out.csv"]
+        assert main(["predict", "m.skops", "rest.csv", *arguments]) == 0
+    both = ["--support", "two.csv", "--out", "both.csv"]
+    assert main(["predict", "m.skops", "rest.csv", *both]) == 0
+    found = pd.read_csv("both.csv")
+    for name in ("s0", "s1"):
+        alone = pd.read_csv(f"{name}-out.csv")
+        mine = found.store == name
+        np.testing.assert_allclose(found.prediction[mine], alone.prediction[mine])
+
+
+def test_calibrated_models_predict_intervals(folder):
+    sales(n_stores=44).to_csv("sales.csv", index=False)
+    model = ["--model", "linear mixed model", "--out", "m.skops", "--calibrate"]
+    assert main(["fit", *QUICK, *model]) == 0
+    support = ["--support", "labelled.csv", "--out", "out.csv", "--coverage", "0.8"]
+    assert main(["predict", "m.skops", "new.csv", *support]) == 0
+    written = pd.read_csv("out.csv")
+    assert (written.low < written.prediction).all()
+    assert (written.prediction < written.high).all()
+
+
+def test_classification_with_probabilities(folder, capsys):
+    frame = sales()
+    frame["level"] = np.where(frame.sales > frame.sales.median(), "high", "low")
+    frame.drop(columns="sales").to_csv("levels.csv", index=False)
+    arguments = ["levels.csv", "--task", "store", "--target", "level", "--quiet"]
+    model = ["--max-iter", "5", "--model", "ProtoNet", "--out", "m.skops"]
+    assert main(["fit", *arguments, *model]) == 0
+    assert "classification of 'level'" in capsys.readouterr().err
+    frame[:6].to_csv("support.csv", index=False)
+    support = ["--support", "support.csv", "--out", "out.csv"]
+    assert main(["predict", "m.skops", "new.csv", *support]) == 0
+    written = pd.read_csv("out.csv")
+    assert set(written.prediction) <= {"high", "low"}
+    total = written.probability_high + written.probability_low
+    np.testing.assert_allclose(total, 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["compare", "sales.csv", "--task", "stroe", "--target", "sales"], "'store'?"),
+        (["compare", "sales.csv", "--task", "store", "--target", "Sale"], "'sales'?"),
+        (["compare", "sales.csv", "--task", "store", "--target", "xyz"], "There are: "),
+        (["compare", "none.csv", "--task", "a", "--target", "b"], "no file none.csv"),
+        (
+            ["compare", "sales.csv", "--task", "store", "--target", "store"],
+            "same column",
+        ),
+        (["compare", *DATA, "--drop", "prize"], "'price'?"),
+        (
+            ["compare", *DATA, "--features", "empty", "--drop", "empty"],
+            "No column is left",
+        ),
+        (["compare", *DATA, "--models", "Nonsense"], "no estimator 'Nonsense'"),
+        (["compare", *DATA, "--report", "no/where.html"], "there is no folder"),
+        (["compare", *DATA, "--shots", "500"], "No two tasks have a row left"),
+        (["compare", *DATA, "--task", "empty"], "holds 0 task(s)"),
+        (["fit", *DATA, "--out", "model.pkl"], "must end in .skops"),
+        (["fit", *DATA, "--out", "m.skops", "--calibrate"], "need 9"),
+        (["predict", "none.skops", "new.csv"], "no file none.skops"),
+        (["predict", "sales.csv", "new.csv"], "is no model that"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(folder, capsys, command, message):
+    assert main(command) == 1
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("sklmeta: ")
+    assert message in told
+
+
+def test_a_target_that_is_no_number(folder, capsys):
+    command = ["compare", "sales.csv", "--task", "store", "--target", "day"]
+    assert main([*command, "--kind", "regression"]) == 1
+    assert "'day' holds no numbers" in capsys.readouterr().err
+
+
+def test_wrong_arguments_exit_with_two():
+    with pytest.raises(SystemExit) as stopped:
+        main(["compare", "sales.csv"])
+    assert stopped.value.code == 2
+
+
+def test_interruption_exits_with_130(folder, monkeypatch, capsys):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "compare", interrupted)
+    assert main(["compare", *QUICK]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert not (folder / "report.html").exists()
+
+
+def test_without_the_extras_it_says_so_before_any_work(folder, monkeypatch, capsys):
+    monkeypatch.setattr(commands.importlib.util, "find_spec", lambda name: None)
+    assert main(["compare", *QUICK]) == 1
+    assert "pip install 'sklmeta[cli]'" in capsys.readouterr().err
+    assert main(["fit", *QUICK, "--out", "m.skops"]) == 1
+
+
+def test_a_model_with_foreign_types_is_not_read(folder, capsys):
+    skops.io.dump({"model": io.StringIO, "meta": {}}, "strange.skops")
+    with zipfile.ZipFile("strange.skops") as archive:
+        schema = archive.read("schema.json").decode()
+    schema = schema.replace('"_io"', '"evil"').replace('"io"', '"evil"')
+    with zipfile.ZipFile("strange.skops", "w") as archive:
+        archive.writestr("schema.json", schema)
+    assert main(["predict", "strange.skops", "new.csv"]) == 1
+    assert "does not have" in capsys.readouterr().err
+
+
+def test_the_module_and_the_version(folder):
+    command = [sys.executable, "-m", "sklmeta", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == sklmeta.__version__
+
+
+# Tables ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["a", "b"] * 30, True),
+        ([True, False] * 30, True),
+        ([0, 1] * 30, True),
+        ([0.0, 1.0] * 30, True),
+        (list(range(60)), False),
+        ([0.5, 1.5] * 30, False),
+        ([1, 2, 3, 4], False),
+    ],
+)
+def test_kind_is_found_from_the_target(values, expected):
+    assert is_classification(np.array(values), None) == expected
+    assert is_classification(np.array(values), "regression") is False
+
+
+def test_preparation_takes_missing_values_and_new_categories():
+    frame = sales()
+    table = make_table(frame, path="x", target="sales", task="store")
+    assert list(table.X.columns) == ["price", "promo", "day"]
+    fitted = preparation(table.X).fit(table.X)
+    new = table.X[:3].assign(day=["sun", None, "mon"], price=np.nan)
+    assert np.isfinite(fitted.transform(new)).all()
+
+
+def test_rows_without_a_target_are_left_out():
+    frame = sales()
+    frame.loc[:4, "sales"] = np.nan
+    table = make_table(frame, path="x", target="sales", task="store")
+    assert len(table.y) == len(frame) - 5
+    assert "5 row(s)" in table.notes[0]
+
+
+def test_parquet(folder):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    sales().to_parquet("sales.parquet")
+    arguments = ["sales.parquet", *DATA[1:], "--max-iter", "3"]
+    model = ["--model", "linear mixed model", "--out", "m.skops"]
+    assert main(["fit", *arguments, *model]) == 0
+
+
+# In a browser ------------------------------------------------------------------------
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_the_report_opens_in_a_browser(folder, tmp_path):
+    assert main(["compare", *QUICK, "--shots", "1", "4", "--draws", "1"]) == 0
+    command = [
+        *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+        *("--disable-background-networking", "--disable-component-update"),
+        *("--disable-sync", "--disable-quic", "--enable-logging=stderr"),
+        f"--user-data-dir={tmp_path / 'profile'}",
+        *("--dump-dom", (folder / "report.html").as_uri()),
+    ]
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+        check=True,
+    )
+    assert "CONSOLE" not in done.stderr
+    assert done.stdout.count("<svg") == done.stdout.count("</svg>") == 3
+    assert done.stdout.count("<figcaption>") == 3
