@@ -267,7 +267,8 @@ def test_parquet(folder):
 
 # In a browser ------------------------------------------------------------------------
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
