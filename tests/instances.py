@@ -9,7 +9,7 @@ import sklmeta
 
 # Few updates and small transformers: these are checks of behaviour, not of accuracy.
 # What scikit-learn's own checks ask of accuracy is met all the same.
-SMALL = {"d_model": 16, "n_layers": 2, "n_heads": 2, "hidden_layer_sizes": (16,)}
+SMALL = {"d_model": 16, "n_layers": 1, "n_heads": 2, "hidden_layer_sizes": (16,)}
 SMALL_LSTM = {
     "hidden_layer_sizes": (16,),
     "hidden_size": 8,
@@ -18,7 +18,9 @@ SMALL_LSTM = {
 }
 
 META_CLASSIFIERS = {
-    "maml": sklmeta.MAMLClassifier(max_iter=30, random_state=0),
+    "maml": sklmeta.MAMLClassifier(
+        max_iter=20, hidden_layer_sizes=(32,), random_state=0
+    ),
     "maml_first_order": sklmeta.MAMLClassifier(
         max_iter=30, first_order=True, random_state=0
     ),
@@ -34,14 +36,14 @@ META_CLASSIFIERS = {
         random_state=0,
     ),
     "meta_sgd": sklmeta.MetaSGDClassifier(max_iter=30, random_state=0),
-    "protonet": sklmeta.ProtoNetClassifier(max_iter=20, n_members=2, random_state=0),
+    "protonet": sklmeta.ProtoNetClassifier(max_iter=8, n_members=2, random_state=0),
     "protonet_mahalanobis": sklmeta.ProtoNetClassifier(
         max_iter=30, metric="mahalanobis", hidden_layer_sizes=(16,), random_state=0
     ),
     "protonet_cosine": sklmeta.ProtoNetClassifier(
         max_iter=30, metric="cosine", random_state=0
     ),
-    "matching": sklmeta.MatchingNetClassifier(max_iter=20, n_members=2, random_state=0),
+    "matching": sklmeta.MatchingNetClassifier(max_iter=8, n_members=2, random_state=0),
     "matching_cosine": sklmeta.MatchingNetClassifier(
         max_iter=20, metric="cosine", n_members=2, random_state=0
     ),
@@ -55,7 +57,7 @@ META_CLASSIFIERS = {
         hidden_layer_sizes=(16,),
         random_state=0,
     ),
-    "relation": sklmeta.RelationNetClassifier(max_iter=20, n_members=2, random_state=0),
+    "relation": sklmeta.RelationNetClassifier(max_iter=12, n_members=2, random_state=0),
     "relation_mse": sklmeta.RelationNetClassifier(
         max_iter=20, loss="mse", pool="sum", n_members=2, random_state=0
     ),
@@ -67,12 +69,12 @@ META_CLASSIFIERS = {
     "logistic_head": sklmeta.RidgeHeadClassifier(
         max_iter=20, solver="logistic", hidden_layer_sizes=(16,), random_state=0
     ),
-    "deep_kernel": sklmeta.DeepKernelClassifier(max_iter=30, random_state=0),
+    "deep_kernel": sklmeta.DeepKernelClassifier(max_iter=15, random_state=0),
     "transformer_classifier": sklmeta.TransformerNeuralProcessClassifier(
         max_iter=30, random_state=0, **SMALL
     ),
     "neural_process": sklmeta.NeuralProcessClassifier(
-        max_iter=40, d_model=32, lr=3e-3, random_state=0
+        max_iter=25, d_model=16, lr=1e-2, random_state=0
     ),
     "neural_process_mean": sklmeta.NeuralProcessClassifier(
         max_iter=30, d_model=32, aggregation="mean", random_state=0
@@ -82,7 +84,9 @@ META_CLASSIFIERS = {
     ),
 }
 META_REGRESSORS = {
-    "maml_regressor": sklmeta.MAMLRegressor(max_iter=50, random_state=0),
+    "maml_regressor": sklmeta.MAMLRegressor(
+        max_iter=30, hidden_layer_sizes=(32,), random_state=0
+    ),
     "meta_sgd_regressor": sklmeta.MetaSGDRegressor(max_iter=60, random_state=0),
     "anil_regressor": sklmeta.ANILRegressor(max_iter=50, random_state=0),
     "reptile_regressor": sklmeta.ReptileRegressor(
@@ -96,12 +100,12 @@ META_REGRESSORS = {
         max_iter=60, adapt_steps=5, random_state=0
     ),
     "ridge_head_regressor": sklmeta.RidgeHeadRegressor(max_iter=50, random_state=0),
-    "deep_kernel_regressor": sklmeta.DeepKernelRegressor(max_iter=50, random_state=0),
+    "deep_kernel_regressor": sklmeta.DeepKernelRegressor(max_iter=30, random_state=0),
     "transformer_regressor": sklmeta.TransformerNeuralProcessRegressor(
         max_iter=40, random_state=0, **SMALL
     ),
     "neural_process_regressor": sklmeta.NeuralProcessRegressor(
-        max_iter=60, d_model=32, lr=3e-3, random_state=0
+        max_iter=40, d_model=16, lr=1e-2, random_state=0
     ),
     "meta_lstm_regressor": sklmeta.MetaLSTMRegressor(
         max_iter=25, inner_steps=3, inner_lr=0.1, random_state=0, **SMALL_LSTM
