@@ -39,6 +39,7 @@ PAGES = (
     "docs/model_based.md",
     "docs/closed_form.md",
     "docs/reliability.md",
+    "docs/comparing.md",
 )
 
 IGNORED = {
