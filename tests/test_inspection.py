@@ -82,7 +82,7 @@ def test_shot_curve_draws_the_table(comparison):
 
 def test_shot_curve_of_some_on_given_axes(comparison):
     ax = plt.figure().add_subplot()
-    display = ShotCurveDisplay(comparison).plot(names=["own"], bands=False, ax=ax)
+    display = ShotCurveDisplay(comparison, names=["own"], bands=False).plot(ax=ax)
     assert display.ax_ is ax
     assert display.figure_ is ax.figure
     assert texts(ax) == ["own"]

@@ -15,12 +15,12 @@ from sklearn.base import is_classifier
 
 from sklmeta.containers import adapted, inner_estimator, zero_shot
 from sklmeta.exceptions import NotAdaptedError
-from sklmeta.inspection._drawing import axes, unframe
+from sklmeta.inspection._drawing import Display
 
 N_POINTS = 200
 
 
-class AdaptationDisplay:
+class AdaptationDisplay(Display):
     """A task's support, the prediction before and after adapting to it, and the truth.
 
     With one feature the prediction is drawn as a curve, else at the query rows, against
@@ -236,19 +236,7 @@ class AdaptationDisplay:
         )
         return display.plot(ax=ax)
 
-    def plot(self, *, ax: Any = None) -> AdaptationDisplay:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
-
-        Returns
-        -------
-        AdaptationDisplay
-        """
-        ax = axes("AdaptationDisplay", ax, figsize=(7, 4.5))
+    def _draw(self, ax: Any) -> None:
         order = np.argsort(self.x, kind="stable")
         x, after = self.x[order], self.after[order]
         line = {"lw": 2} if self.is_curve else {"ls": "", "marker": "_", "ms": 9}
@@ -295,10 +283,7 @@ class AdaptationDisplay:
         )
         ax.set_xlabel(self.x_name)
         ax.set_ylabel(self.y_name)
-        unframe(ax)
         ax.legend(frameon=False, fontsize="small")
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
 
 
 def _column(X: Any, feature: int | str) -> NDArray[Any]:

@@ -27,28 +27,49 @@ def style(i: int) -> Style:
     )
 
 
-def axes(display: str, ax: Any, **options: Any) -> Any:
-    """Return `ax`, or the axes of a new figure.
+class Display:
+    """What is drawn, apart from where; `plot` draws it, and draws it again."""
 
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    """
-    if ax is not None:
-        return ax
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            f"{display} draws with matplotlib, which is not installed: "
-            "pip install 'sklmeta[plot]'."
-        ) from error
-    return plt.subplots(layout="constrained", **options)[1]
+    ax_: Any
+    figure_: Any
+    _size: tuple[float, float] = (7, 4.5)  # inches
 
+    def plot(self, *, ax: Any = None) -> Any:
+        """Draw.
 
-def unframe(ax: Any) -> None:
-    ax.spines[["top", "right"]].set_visible(False)
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        ax = self._new_axes() if ax is None else ax
+        self._draw(ax)
+        ax.spines[["top", "right"]].set_visible(False)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _new_axes(self) -> Any:
+        try:
+            import matplotlib.pyplot as plt
+        except ImportError as error:
+            raise ImportError(
+                f"{type(self).__name__} draws with matplotlib, which is not installed: "
+                "pip install 'sklmeta[plot]'."
+            ) from error
+        return plt.subplots(layout="constrained", figsize=self._size)[1]
+
+    def _draw(self, ax: Any) -> None:
+        # `plot` is the same for all displays but for this.
+        raise NotImplementedError(f"{type(self).__name__} lacks _draw.")
 
 
 def upper_first(text: str) -> str:

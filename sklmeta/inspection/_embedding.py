@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from sklmeta.inspection._drawing import axes, style, unframe
+from sklmeta.inspection._drawing import Display, style
 from sklmeta.task_vectors import task_embedding
 
 MOST_NAMED = 60
@@ -21,7 +21,7 @@ MOST_GROUPS = 11
 """With more groups than there are markers they are not told apart."""
 
 
-class EmbeddingDisplay:
+class EmbeddingDisplay(Display):
     """Tasks, or rows, where a model puts them, in two dimensions.
 
     Parameters
@@ -61,6 +61,8 @@ class EmbeddingDisplay:
     >>> EmbeddingDisplay.from_estimator(est, X, y, task).points.shape
     (30, 2)
     """
+
+    _size = (6, 5.5)
 
     def __init__(
         self,
@@ -217,19 +219,7 @@ class EmbeddingDisplay:
         )
         return display.plot(ax=ax)
 
-    def plot(self, *, ax: Any = None) -> EmbeddingDisplay:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
-
-        Returns
-        -------
-        EmbeddingDisplay
-        """
-        ax = axes("EmbeddingDisplay", ax, figsize=(6, 5.5))
+    def _draw(self, ax: Any) -> None:
         groups = np.zeros(len(self.points)) if self.groups is None else self.groups
         labels = np.unique(groups)
         if len(labels) > MOST_GROUPS and groups.dtype.kind == "f":
@@ -258,6 +248,3 @@ class EmbeddingDisplay:
         ax.set_xlabel(f"First {self.axis}")
         ax.set_ylabel("Second " + self.axis.split(" (")[0])
         ax.set_aspect("equal", adjustable="datalim")
-        unframe(ax)
-        self.ax_, self.figure_ = ax, ax.figure
-        return self

@@ -10,18 +10,24 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from sklmeta.inspection._drawing import axes, style, unframe, upper_first
+from sklmeta.inspection._drawing import Display, style, upper_first
 from sklmeta.inspection._scores import scores_of_predictions
 from sklmeta.model_selection import Comparison, compare
 
 
-class ShotCurveDisplay:
+class ShotCurveDisplay(Display):
     """Mean score over tasks against the number of support rows, with bands.
 
     Parameters
     ----------
     comparison : Comparison
         The scores.
+
+    names : sequence of str, default=None
+        Estimators to draw; None means all.
+
+    bands : bool, default=True
+        Whether to shade the 95 % intervals over tasks.
 
     Attributes
     ----------
@@ -51,8 +57,16 @@ class ShotCurveDisplay:
     'Labelled rows of a task'
     """
 
-    def __init__(self, comparison: Comparison):
+    def __init__(
+        self,
+        comparison: Comparison,
+        *,
+        names: Sequence[str] | None = None,
+        bands: bool = True,
+    ):
         self.comparison = comparison
+        self.names = names
+        self.bands = bands
 
     @classmethod
     def from_comparison(
@@ -83,7 +97,7 @@ class ShotCurveDisplay:
         -------
         ShotCurveDisplay
         """
-        return cls(comparison).plot(names=names, bands=bands, ax=ax)
+        return cls(comparison, names=names, bands=bands).plot(ax=ax)
 
     @classmethod
     def from_estimator(
@@ -178,43 +192,19 @@ class ShotCurveDisplay:
         comparison = scores_of_predictions(y_true, {name: y_pred}, task, shots)
         return cls.from_comparison(comparison, bands=bands, ax=ax)
 
-    def plot(
-        self,
-        *,
-        names: Sequence[str] | None = None,
-        bands: bool = True,
-        ax: Any = None,
-    ) -> ShotCurveDisplay:
-        """Draw.
-
-        Parameters
-        ----------
-        names : sequence of str, default=None
-            Estimators to draw; None means all.
-
-        bands : bool, default=True
-            Whether to shade the 95 % intervals over tasks.
-
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
-
-        Returns
-        -------
-        ShotCurveDisplay
-        """
+    def _draw(self, ax: Any) -> None:
         comparison = self.comparison
-        ax = axes("ShotCurveDisplay", ax, figsize=(7, 4.5))
         table = comparison.table()
         # Shots are spaced evenly: 0 has no logarithm, and 1, 2, 5, 10 would crowd.
         position = {k: i for i, k in enumerate(comparison.shots)}
         self.lines_ = {}
-        for i, name in enumerate(names or comparison.names):
+        for i, name in enumerate(self.names or comparison.names):
             own = table.xs(name, level="estimator").sort_index()
             x = [position[k] for k in own.index]
             look = style(i)._asdict()
             (line,) = ax.plot(x, own["mean"], label=name, markersize=5, **look)
             self.lines_[name] = line
-            if bands:
+            if self.bands:
                 ax.fill_between(
                     x, own.low, own.high, color=look["color"], alpha=0.13, linewidth=0
                 )
@@ -222,7 +212,4 @@ class ShotCurveDisplay:
         ax.set_xlabel("Labelled rows of a task")
         ax.set_ylabel(upper_first(comparison.metric))
         ax.grid(axis="y", alpha=0.3)
-        unframe(ax)
         ax.legend(frameon=False, fontsize="small")
-        self.ax_, self.figure_ = ax, ax.figure
-        return self

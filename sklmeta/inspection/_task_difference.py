@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklmeta.inspection._drawing import axes, unframe
+from sklmeta.inspection._drawing import Display
 from sklmeta.inspection._scores import scores_of_predictions
 from sklmeta.model_selection import Comparison, PairedDifference, compare
 
@@ -18,7 +18,7 @@ MOST_NAMED = 40
 """With more tasks than these the axis shows ranks, not names."""
 
 
-class TaskDifferenceDisplay:
+class TaskDifferenceDisplay(Display):
     """Paired differences of two estimators, one mark per task, sorted.
 
     An average hides the tasks on which the better model is the worse one; here they are
@@ -195,23 +195,11 @@ class TaskDifferenceDisplay:
         comparison = scores_of_predictions(y_true, predictions, task, shots)
         return cls.from_comparison(comparison, *names, shots=0, ax=ax)
 
-    def plot(self, *, ax: Any = None) -> TaskDifferenceDisplay:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
-
-        Returns
-        -------
-        TaskDifferenceDisplay
-        """
+    def _draw(self, ax: Any) -> None:
         pair = self.pair
         sign = 1 if self.greater_is_better else -1
         differences = pair.differences.sort_values(ascending=sign < 0)
         values = differences.to_numpy()
-        ax = axes("TaskDifferenceDisplay", ax, figsize=(7, 4.5))
         x = np.arange(len(values))
         worse = sign * values < 0
         ax.axhspan(pair.low, pair.high, color="0.85", zorder=0, label="95 % interval")
@@ -236,7 +224,4 @@ class TaskDifferenceDisplay:
             ax.set_xticks(x, names, rotation=90, fontsize="x-small")
         ax.set_xlabel("Task, sorted")
         ax.set_ylabel(f"{self.metric}: {pair.a} − {pair.b}", fontsize="small")
-        unframe(ax)
         ax.legend(frameon=False, fontsize="small")
-        self.ax_, self.figure_ = ax, ax.figure
-        return self

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from sklmeta.containers import inner_estimator
-from sklmeta.inspection._drawing import axes, style, unframe
+from sklmeta.inspection._drawing import Display, style
 
 
-class MetaTrainingDisplay:
+class MetaTrainingDisplay(Display):
     """Loss of every epoch of meta-training, and on held-out tasks where there are any.
 
     Parameters
@@ -87,19 +87,7 @@ class MetaTrainingDisplay:
         """
         return cls(history).plot(ax=ax)
 
-    def plot(self, *, ax: Any = None) -> MetaTrainingDisplay:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
-
-        Returns
-        -------
-        MetaTrainingDisplay
-        """
-        ax = axes("MetaTrainingDisplay", ax, figsize=(7, 4.5))
+    def _draw(self, ax: Any) -> None:
         curves = (("train_loss", "training tasks"), ("valid_loss", "held-out tasks"))
         for i, (key, label) in enumerate(curves):
             epochs = [epoch for epoch in self.history if key in epoch]
@@ -115,7 +103,4 @@ class MetaTrainingDisplay:
         ax.set_xlabel("Meta-updates")
         ax.set_ylabel("Loss on query rows")
         ax.grid(axis="y", alpha=0.3)
-        unframe(ax)
         ax.legend(frameon=False, fontsize="small")
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
