@@ -25,6 +25,9 @@ from sklmeta.model_selection._split import TaskKFold
 from sklmeta.model_selection._validation import evaluate_fold, make_folds
 from sklmeta.tasks import TaskCollection, check_task
 
+SHOTS = (0, 1, 2, 5, 10, 20, 50)
+"""As far as the tasks have rows; what a user asks for and cannot have is warned of."""
+
 
 def compare(
     estimators: Mapping[str, Any] | Sequence[Any],
@@ -32,7 +35,7 @@ def compare(
     y: ArrayLike | None = None,
     task: ArrayLike | None = None,
     *,
-    shots: int | Sequence[int] = (0, 1, 2, 5, 10, 20, 50),
+    shots: int | Sequence[int] = SHOTS,
     cv: Any = None,
     n_draws: int = 3,
     scoring: Scoring = None,
@@ -194,8 +197,7 @@ def _possible_shots(shots: Any, sizes: NDArray[np.intp]) -> list[int]:
             f"largest of {len(sizes)} task(s) has {second} row(s). Ask for fewer shots "
             "or give more rows or tasks."
         )
-    given = not isinstance(shots, tuple) or tuple(shots) != (0, 1, 2, 5, 10, 20, 50)
-    if len(possible) < len(asked) and given:
+    if len(possible) < len(asked) and shots is not SHOTS:
         warnings.warn(
             f"shots={asked[len(possible) :]} are dropped: fewer than two tasks have "
             "more rows than that.",
