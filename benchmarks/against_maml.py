@@ -42,6 +42,7 @@ def row_of(workload: Workload, n_rounds: int, n_updates: int) -> list[str]:
         "Meta-SGD": lambda: workloads.meta_sgd(workload, n_updates),
         "MAML++": lambda: workloads.stabilised(workload, n_updates),
     }
+    seconds(workload.estimator(2), data)  # what torch does once
     times: dict[str, list[float]] = {name: [] for name in made}
     for _ in range(n_rounds):
         for name, make in made.items():
