@@ -301,6 +301,14 @@ def test_bad_members(tasks, estimators, error, message):
         AutoMetaRegressor(estimators=estimators).fit(*tasks)
 
 
+def test_bad_shots_are_told_before_any_training(tasks):
+    Spy.fits.clear()
+    model = AutoMetaRegressor(estimators=[("spy", Spy())], shots=[-1])
+    with pytest.raises(ValueError, match="shots must be an int of at least 0"):
+        model.fit(*tasks)
+    assert not Spy.fits
+
+
 class Interrupted(Spy):
     def fit(self, X, y, task=None):
         raise KeyboardInterrupt

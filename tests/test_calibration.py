@@ -291,6 +291,8 @@ def test_own_classes_count_shots_per_class():
     assert sorted(model._calibration) == [1, 2]
     one = task == 0
     X, y = X[one], y[one]
+    table = NearestCentroidBaseline(shared_classes=False).fit(X, y)
+    assert table._row_shots(None, 2).tolist() == [len(y) // 4] * 2
     two_each = np.concatenate([np.flatnonzero(y == c)[:2] for c in np.unique(y)])
     model.adapt(X[two_each], y[two_each])
     assert set(model._row_shots(None, 3)) == {2}

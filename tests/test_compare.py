@@ -157,6 +157,18 @@ def test_classifiers_pipelines_and_a_named_metric():
     assert (result.scores(4) < 0).all(axis=None)
 
 
+def test_a_metric_of_the_users_own_may_have_any_name():
+    def rmse(y_true, y_pred):
+        return -np.sqrt(np.mean((y_true - y_pred) ** 2))
+
+    rmse.__name__ = "RMSE"
+    options = {"shots": [1], "n_draws": 1}
+    own = compare([PerTask(Ridge())], *_small(), scoring=rmse, **options)
+    plain = compare([PerTask(Ridge())], *_small(), **options)
+    assert own.greater_is_better
+    np.testing.assert_allclose(own.scores(1), -plain.scores(1))
+
+
 def test_own_classes_count_shots_per_class_and_cannot_be_pooled():
     X, _, task = _classes()
     y = np.array([f"{t}-{x > 0}" for t, x in zip(task, X[:, 0], strict=True)])

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from sklmeta._compat import Interval, StrOptions, _BaseComposition
+from sklmeta._few_shot import check_count
 from sklmeta.auto._evidence import Protocol, Table, fit_members, fold_evidence, joined
 from sklmeta.auto._portfolio import Members
 from sklmeta.auto._stacking import WeightModel, equal_weights, fit_weights
@@ -114,6 +115,8 @@ class Blend(BaselineEstimator, _BaseComposition):
                 raise ValueError(f"Member {name!r} is no {kind}.")
 
     def _learn(self, X: NDArray, y: NDArray[Any], codes: Codes) -> Predictors | None:
+        for value in self.shots:
+            check_count("shots", value, 0)
         rng = check_random_state(self.random_state)
         named = self._members(rng)
         names, members = [n for n, _ in named], [m for _, m in named]

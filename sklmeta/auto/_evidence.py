@@ -67,7 +67,9 @@ def fold_evidence(
     rng = np.random.default_rng(seed)
     parts = []
     for k in protocol.shots:
-        for _ in range(protocol.n_draws if k else 1):
+        # Without a row, or with the first ones, every draw is the same.
+        is_random = k > 0 and protocol.support == "random"
+        for _ in range(protocol.n_draws if is_random else 1):
             part = _one_draw(fitted, held, k, protocol, rng)
             if part is not None:
                 parts.append(part)

@@ -104,8 +104,10 @@ class BaselineEstimator(CalibrationMixin, BaseEstimator):
         self._as_fitted = self._learn(X, y, codes)
         self._adapted: Predictors | None = None
         self._adapted_tasks: NDArray[Any] | None = None
-        # Rows of the one table that the model knows, else none.
-        self._fit_sizes = np.array([len(y) if len(labels) == 1 else 0])
+        self._fit_sizes = np.zeros(1, dtype=np.intp)
+        if len(labels) == 1:  # the model knows its one table
+            own = getattr(self, "shared_classes_", None) is False
+            self._fit_sizes = shots_of(y, codes, 1, own=own)
         self._calibration = None
         return self
 

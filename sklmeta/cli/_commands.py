@@ -126,7 +126,7 @@ def run_fit(arguments: argparse.Namespace) -> None:
     if Path(arguments.out).suffix != ".skops":
         raise DataError(f"--out must end in .skops; got {arguments.out}.")
     table, classification, options = _load(arguments)
-    if "verbose" not in options and not arguments.quiet:
+    if not arguments.quiet:
         options["verbose"] = 1
     model = piped(
         single(arguments.model, classification, options), preparation(table.X)

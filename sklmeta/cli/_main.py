@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments.run(arguments)
     except (DataError, ValueError, ImportError) as error:
+        # The estimators' own checks speak of the data in a ValueError.
         print(f"sklmeta: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader, such as head, has seen enough

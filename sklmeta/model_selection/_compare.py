@@ -173,14 +173,14 @@ def compare(
             )
         ]
     frame = pd.concat(parts, ignore_index=True)
-    metric = _name_of(scoring, candidates.is_regressor)
-    if metric == "RMSE":
+    by_rmse = scoring is None and candidates.is_regressor
+    if by_rmse:
         frame["score"] = np.sqrt(frame.sse / frame.n_query)
     return Comparison(
         _full_supports(frame, dict(zip(labels.tolist(), sizes.tolist(), strict=True))),
         baselines=candidates.baselines,
-        metric=metric,
-        greater_is_better=metric != "RMSE",
+        metric=_name_of(scoring, candidates.is_regressor),
+        greater_is_better=not by_rmse,
     )
 
 

@@ -176,13 +176,19 @@ class Comparison:
         table = pd.DataFrame({"mean": mean, "low": low, "high": high})
         table["rank"] = (-self.sign * mean).rank(method="min").astype("Int64")
         table["n_tasks"] = scores.notna().sum()
-        costs = self.draws[self.draws.shots == shots].groupby("estimator")
-        if "fit_time" in self.draws:
-            table["fit_seconds"] = costs.fit_time.mean()
-        if "adapt_time" in self.draws:
-            table["adapt_milliseconds"] = 1e3 * costs.adapt_time.mean()
+        table = table.join(self._costs(shots))
         table.index.name = "estimator"
         return table.sort_values("rank", kind="stable")
+
+    def _costs(self, shots: int) -> pd.DataFrame:
+        """Seconds of `fit` and milliseconds per task, as far as they are known."""
+        draws = self.draws[self.draws.shots == shots].groupby("estimator")
+        found = {}
+        if "fit_time" in self.draws:
+            found["fit_seconds"] = draws.fit_time.mean()
+        if "adapt_time" in self.draws:
+            found["adapt_milliseconds"] = 1e3 * draws.adapt_time.mean()
+        return pd.DataFrame(found, index=self.names)
 
     def paired(
         self,
@@ -261,7 +267,7 @@ class Comparison:
         names = self.names if among is None else list(among)
         leader = self.leader(shots, among=names)
         close = [name for name in names if self._is_close(name, leader, shots)]
-        costs = self._table(shots).get("fit_seconds", pd.Series(dtype=float))
+        costs = self._costs(shots).get("fit_seconds", pd.Series(dtype=float))
         order = {name: i for i, name in enumerate(self.names)}
 
         def simplicity(name: str) -> tuple[Any, ...]:

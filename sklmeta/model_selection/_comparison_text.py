@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from sklmeta.model_selection._comparison import Comparison
@@ -36,15 +36,25 @@ def rows_per_class(comparison: Comparison) -> bool:
     return "n_support" in draws and bool((draws.n_support > draws.shots).any())
 
 
-def cells_of(
-    comparison: Comparison,
-) -> tuple[list[str], list[tuple[str, list[tuple[str, str, bool]]]]]:
-    """Header, and per estimator its name and (mean, interval, is it ahead)."""
+class Line(NamedTuple):
+    """One estimator: (mean, interval, is it ahead) by shots, and its costs."""
+
+    name: str
+    cells: list[tuple[str, str, bool]]
+    costs: list[str]  # at the largest number of shots
+
+
+COSTS = {"fit_seconds": "fit s", "adapt_milliseconds": "adapt ms"}
+
+
+def lines_of(comparison: Comparison) -> tuple[list[str], list[Line]]:
+    """Titles of the columns, and a line per estimator."""
     tables = {k: comparison.table(k) for k in comparison.shots}
     last = tables[comparison.shots[-1]]
     per_class = " per class" if rows_per_class(comparison) else ""
-    header = [f"{k} row{'s' * (k != 1)}{per_class}" for k in comparison.shots]
-    rows = []
+    titles = [f"{k} row{'s' * (k != 1)}{per_class}" for k in comparison.shots]
+    known = [column for column in COSTS if column in last]
+    lines = []
     for name in last.index:
         cells = []
         for table in tables.values():
@@ -53,15 +63,9 @@ def cells_of(
             )
             interval = f"{number(low)} to {number(high)}"
             cells.append((number(mean), interval, bool(table["rank"][name] == 1)))
-        rows.append((str(name), cells))
-    return header, rows
-
-
-def costs_of(comparison: Comparison, name: str) -> list[str]:
-    """Seconds of fit, and milliseconds per task at the largest number of shots."""
-    table = comparison.table(comparison.shots[-1])
-    columns = [c for c in ("fit_seconds", "adapt_milliseconds") if c in table]
-    return [number(float(table[column][name])) for column in columns]
+        costs = [number(float(last[column][name])) for column in known]
+        lines.append(Line(str(name), cells, costs))
+    return ["", *titles, *(COSTS[column] for column in known)], lines
 
 
 def heading(comparison: Comparison) -> str:
@@ -74,34 +78,30 @@ def heading(comparison: Comparison) -> str:
 
 
 def markdown_of(comparison: Comparison) -> str:
-    header, rows = cells_of(comparison)
-    costs = ["fit s", "adapt ms"] if "fit_time" in comparison.draws else []
-    titles = ["", *header, *costs]
+    titles, found = lines_of(comparison)
     lines = [heading(comparison), "", f"| {' | '.join(titles)} |"]
     lines.append("|" + " --- |" * len(titles))
-    for name, cells in rows:
+    for line in found:
         texts = [
             f"{'**' * ahead}{mean}{'**' * ahead} ({interval})"
-            for mean, interval, ahead in cells
+            for mean, interval, ahead in line.cells
         ]
-        line = [name.replace("|", r"\|"), *texts]
-        line += costs_of(comparison, name) if costs else []
-        lines.append(f"| {' | '.join(line)} |")
+        name = line.name.replace("|", r"\|")
+        lines.append(f"| {' | '.join([name, *texts, *line.costs])} |")
     return "\n".join([*lines, "", comparison.verdict(), ""])
 
 
 def html_of(comparison: Comparison, *, verdict: bool) -> str:
-    header, rows = cells_of(comparison)
-    costs = ["fit s", "adapt ms"] if "fit_time" in comparison.draws else []
-    head = "".join(f"<th>{text}</th>" for text in ["", *header, *costs])
+    titles, found = lines_of(comparison)
+    head = "".join(f"<th>{title}</th>" for title in titles)
     body = []
-    for name, cells in rows:
-        texts = [f"<td>{html.escape(name)}</td>"]
-        for mean, interval, ahead in cells:
+    for line in found:
+        texts = [html.escape(line.name)]
+        for mean, interval, ahead in line.cells:
             bold = f"<b>{mean}</b>" if ahead else mean
-            texts.append(f"<td>{bold}<br><small>{interval}</small></td>")
-        texts += [f"<td>{c}</td>" for c in costs and costs_of(comparison, name)]
-        body.append(f"<tr>{''.join(texts)}</tr>")
+            texts.append(f"{bold}<br><small>{interval}</small>")
+        texts += line.costs
+        body.append(f"<tr>{''.join(f'<td>{text}</td>' for text in texts)}</tr>")
     return (
         f"{STYLE}<p>{html.escape(heading(comparison))}</p>"
         f'<table class="sklmeta-comparison"><thead><tr>{head}</tr></thead>'
