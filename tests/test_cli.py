@@ -102,15 +102,24 @@ def test_predict_for_several_new_tasks_at_once(folder):
     )
     for name in ("s0", "s1"):
         two[first & (two.store == name)].to_csv(f"{name}.csv", index=False)
+        two[~first & (two.store == name)].to_csv(f"{name}-rest.csv", index=False)
         arguments = ["--support", f"{name}.csv", "--out", f"{name}-out.csv"]
-        assert main(["predict", "m.skops", "rest.csv", *arguments]) == 0
+        assert main(["predict", "m.skops", f"{name}-rest.csv", *arguments]) == 0
     both = ["--support", "two.csv", "--out", "both.csv"]
     assert main(["predict", "m.skops", "rest.csv", *both]) == 0
     found = pd.read_csv("both.csv")
     for name in ("s0", "s1"):
         alone = pd.read_csv(f"{name}-out.csv")
         mine = found.store == name
-        np.testing.assert_allclose(found.prediction[mine], alone.prediction[mine])
+        np.testing.assert_allclose(found.prediction[mine], alone.prediction)
+
+
+def test_rows_of_a_task_without_labels_are_refused(folder, capsys):
+    model = ["--model", "linear mixed model", "--out", "m.skops"]
+    assert main(["fit", *QUICK, *model]) == 0
+    command = ["predict", "m.skops", "sales.csv", "--support", "labelled.csv"]
+    assert main(command) == 1
+    assert "'s1', 's2'" in capsys.readouterr().err
 
 
 def test_calibrated_models_predict_intervals(folder):

@@ -24,7 +24,13 @@ from sklmeta.auto._evidence import Protocol, Table, fit_members, fold_evidence, 
 from sklmeta.auto._portfolio import Members
 from sklmeta.auto._stacking import WeightModel, equal_weights, fit_weights
 from sklmeta.auto._support_losses import respond, support_losses
-from sklmeta.baselines._base import BaselineEstimator, Codes, Predictors, shots_of
+from sklmeta.baselines._base import (
+    BaselineEstimator,
+    Codes,
+    Predictors,
+    shots_of,
+    spread,
+)
 from sklmeta.containers import adapted, inner_estimator
 from sklmeta.model_selection._split import TaskKFold
 
@@ -197,10 +203,8 @@ class Blend(BaselineEstimator, _BaseComposition):
         for m, member in enumerate(models["members"]):
             values = respond(member, X, asked)
             weight = models["weights"][codes, m].astype(values.dtype)
-            if classes is None:
-                total = total + weight * values
-                continue
-            spread = np.zeros((len(values), len(classes)), values.dtype)
-            spread[:, np.searchsorted(classes, member.classes_)] = values
-            total = total + weight[:, None] * spread
+            if classes is not None:
+                values = spread(values, member.classes_, classes)
+                weight = weight[:, None]
+            total = total + weight * values
         return total

@@ -12,6 +12,7 @@ import sklearn
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
 
+from sklmeta.baselines._base import spread
 from sklmeta.containers import adapted, zero_shot
 from sklmeta.tasks import group_rows
 
@@ -87,11 +88,7 @@ def adapted_response(
         with sklearn.config_context(enable_metadata_routing=True):
             new, codes_or_none = adapted(model, *support), codes
     values = respond(new, X, codes_or_none).astype(np.float64)
-    if classes is None:
-        return values
-    spread = np.zeros((len(values), len(classes)))
-    spread[:, np.searchsorted(classes, new.classes_)] = values
-    return spread
+    return values if classes is None else spread(values, new.classes_, classes)
 
 
 def losses_of(values: Floats, y: NDArray[Any], classes: NDArray[Any] | None) -> Floats:

@@ -354,6 +354,17 @@ class BaselineEstimator(CalibrationMixin, BaseEstimator):
         return tags
 
 
+def spread(
+    values: NDArray[Any], known: NDArray[Any], classes: NDArray[Any]
+) -> NDArray[Any]:  # shape: (n_samples, n_classes)
+    """Put a model's probabilities into the columns of `classes`, zeros in others."""
+    if np.array_equal(known, classes):
+        return values
+    columns = np.zeros((len(values), len(classes)), dtype=values.dtype)
+    columns[:, np.searchsorted(classes, known)] = values
+    return columns
+
+
 def shots_of(y: NDArray[Any], codes: Codes, n_tasks: int, *, own: bool) -> Codes:
     """Support rows of each task; per class where classes are a task's own."""
     sizes = np.bincount(codes, minlength=n_tasks)

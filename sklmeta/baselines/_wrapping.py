@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing, get_tags
 
-from sklmeta.baselines._base import BaselineEstimator, Codes, Predictors
+from sklmeta.baselines._base import BaselineEstimator, Codes, Predictors, spread
 from sklmeta.tasks import group_rows
 
 
@@ -102,8 +102,4 @@ def _respond(
     model: Any, method: str, X: Any, classes: NDArray[Any] | None
 ) -> NDArray[Any]:
     values = getattr(model, method)(X)
-    if classes is None or np.array_equal(model.classes_, classes):
-        return values
-    columns = np.zeros((len(values), len(classes)), dtype=values.dtype)
-    columns[:, np.searchsorted(classes, model.classes_)] = values
-    return columns
+    return values if classes is None else spread(values, model.classes_, classes)

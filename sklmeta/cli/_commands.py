@@ -95,6 +95,7 @@ def run_compare(arguments: argparse.Namespace) -> None:
         require("matplotlib", "The report's pictures need matplotlib (or --no-report)")
         check_writable(arguments.report)
     table, classification, options = _load(arguments)
+    options["support"] = arguments.support  # what the meta-learners train for
     models = compared(classification, options, arguments.models)
     given = {} if arguments.shots is None else {"shots": arguments.shots}
     prepared = preparation(table.X)
@@ -126,6 +127,7 @@ def run_fit(arguments: argparse.Namespace) -> None:
     if Path(arguments.out).suffix != ".skops":
         raise DataError(f"--out must end in .skops; got {arguments.out}.")
     table, classification, options = _load(arguments)
+    options["n_jobs"] = arguments.jobs
     if not arguments.quiet:
         options["verbose"] = 1
     model = piped(
@@ -202,6 +204,14 @@ def _adapt(
     y = _labels(y) if meta["classification"] else y.astype(float)
     X, name = features_of(support, meta["features"]), meta["task"]
     if name not in support or support[name].nunique() < 2:
+        if name in support and name in frame:
+            others = frame[name][~frame[name].isin(support[name])].unique()
+            if len(others):
+                raise DataError(
+                    f"{arguments.data} has rows of {name} "
+                    f"{', '.join(map(repr, others[:5].tolist()))}, of which "
+                    f"{arguments.support} has no labelled row."
+                )
         return adapted(model, X, y), None
     check_columns(frame, [name], arguments.data)
     with sklearn.config_context(enable_metadata_routing=True):
