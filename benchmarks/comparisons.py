@@ -2,10 +2,14 @@
 
     SKLMETA_DATA=... python benchmarks/comparisons.py NAME ... [--jobs 2] [--fast]
 
+With --seeds 5, sets of few tasks are compared again, AutoMeta with the baselines alone,
+and the page tells the mean over the seeds.
+
 Sets: parkinsons (random labelled rows), parkinsons-first (each patient's first rows in
 time), wisdm, heart, clinc150 (intents of domains held out whole, features by SVD) and
-tox21 (assays, no molecule in two of them, features of SMILES strings). Estimators have
-their default parameters. AutoMeta blends its default portfolio.
+tox21 (assays, no molecule in two of them; fingerprints of radius 2 where RDKit is
+installed, else hashed pieces of the SMILES strings). Estimators have their default
+parameters. AutoMeta blends its default portfolio.
 """
 
 # Authors: The sklmeta developers
@@ -14,14 +18,16 @@ their default parameters. AutoMeta blends its default portfolio.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from field_models import load_heart, load_parkinsons, load_wisdm, prepare_heart
-from report import DOCS, table, write_report
+from report import DOCS, PACKAGES, table, write_report
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import (
@@ -32,15 +38,17 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import sklmeta
 from sklmeta import PerTask, Pooled
+from sklmeta.containers import inner_estimator
 from sklmeta.datasets import fetch_clinc150, fetch_tox21
 from sklmeta.inspection import ShotCurveDisplay
 from sklmeta.model_selection import Comparison, TaskKFold, compare
 
 mpl.use("Agg")
+Data = tuple[Any, ...]
 SHOTS = [0, 1, 2, 5, 10, 20, 50]
 TEST_TIME = 2  # the column of days since recruitment
 FEW_TASKS = 20
@@ -50,7 +58,7 @@ class Case(NamedTuple):
     """A collection, its preparation, and how supports are drawn."""
 
     title: str
-    load: Callable[[], tuple[Any, ...]]
+    load: Callable[[], Data]
     prepare: Callable[[], list[Any]]
     is_regression: bool
     support: str = "random"
@@ -58,11 +66,11 @@ class Case(NamedTuple):
     n_folds: int = 4
 
 
-def load_clinc150() -> tuple[Any, ...]:
+def load_clinc150() -> Data:
     return fetch_clinc150(return_X_y_task=True)
 
 
-def load_tox21() -> tuple[Any, ...]:
+def load_tox21() -> Data:
     X, y, task = fetch_tox21(return_X_y_task=True)
     return np.asarray(X, dtype=object), np.asarray(y), np.asarray(task)
 
@@ -72,11 +80,23 @@ def sentence_features() -> list[Any]:
     return [words, TruncatedSVD(100, random_state=0), StandardScaler()]
 
 
+def fingerprints(smiles: Any) -> Any:
+    """Morgan fingerprints of radius 2; shape: (n_molecules, 2048)."""
+    from rdkit.Chem import MolFromSmiles, rdFingerprintGenerator
+
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    rows = [generator.GetFingerprintAsNumPy(MolFromSmiles(s)) for s in smiles]
+    return np.stack(rows).astype(np.float32)
+
+
 def molecule_features() -> list[Any]:
-    grams = HashingVectorizer(
-        analyzer="char", ngram_range=(2, 5), lowercase=False, n_features=2**16
-    )
-    return [grams, TruncatedSVD(100, random_state=0), StandardScaler()]
+    if importlib.util.find_spec("rdkit") is not None:
+        described: Any = FunctionTransformer(fingerprints)
+    else:
+        described = HashingVectorizer(
+            analyzer="char", ngram_range=(2, 5), lowercase=False, n_features=2**16
+        )
+    return [described, TruncatedSVD(100, random_state=0), StandardScaler()]
 
 
 CASES = {
@@ -117,15 +137,15 @@ CASES = {
 }
 
 
-def regressors(support: str) -> dict[str, Any]:
-    meta: dict[str, Any] = {"support": support, "random_state": 0}
-    boosting = HistGradientBoostingRegressor(random_state=0)
+def regressors(support: str, seed: int) -> dict[str, Any]:
+    meta: dict[str, Any] = {"support": support, "random_state": seed}
+    boosting = HistGradientBoostingRegressor(random_state=seed)
     return {
         "AutoMeta": sklmeta.AutoMetaRegressor(**meta),
         "Bayesian linear": sklmeta.BayesianLinearRegressor(**meta),
         "mixed model": sklmeta.BayesianLinearRegressor(hidden_layer_sizes=(), **meta),
         "deep kernel": sklmeta.DeepKernelRegressor(**meta),
-        "fine-tuned": sklmeta.FineTuneRegressor(random_state=0),
+        "fine-tuned": sklmeta.FineTuneRegressor(random_state=seed),
         "own ridge": PerTask(Ridge()),
         "pooled boosting": Pooled(boosting),
         "pooled boosting + offset": Pooled(boosting, support="offset"),
@@ -133,8 +153,8 @@ def regressors(support: str) -> dict[str, Any]:
     }
 
 
-def classifiers(support: str, shared_classes: bool) -> dict[str, Any]:
-    common: dict[str, Any] = {"random_state": 0, "shared_classes": shared_classes}
+def classifiers(support: str, shared_classes: bool, seed: int) -> dict[str, Any]:
+    common: dict[str, Any] = {"random_state": seed, "shared_classes": shared_classes}
     meta = {**common, "support": support}
     logistic = LogisticRegression(max_iter=1000)
     found = {
@@ -149,18 +169,19 @@ def classifiers(support: str, shared_classes: bool) -> dict[str, Any]:
         "own logistic": PerTask(logistic, shared_classes=shared_classes),
     }
     if shared_classes:
-        boosting = HistGradientBoostingClassifier(random_state=0)
-        found["pooled boosting"] = Pooled(boosting)
-        found["pooled boosting + offset"] = Pooled(boosting, support="offset")
+        boosting = HistGradientBoostingClassifier(random_state=seed)
+        for name, model in [("boosting", boosting), ("logistic", logistic)]:
+            found[f"pooled {name}"] = Pooled(model)
+            found[f"pooled {name}, shifted"] = Pooled(model, support="offset")
     return found
 
 
-def models(case: Case, max_iter: int | None) -> dict[str, Any]:
+def models(case: Case, max_iter: int | None, seed: int) -> dict[str, Any]:
     """Build every model behind the set's preparation."""
     if case.is_regression:
-        built = regressors(case.support)
+        built = regressors(case.support, seed)
     else:
-        built = classifiers(case.support, case.shared_classes)
+        built = classifiers(case.support, case.shared_classes, seed)
     if max_iter is not None:
         for model in built.values():
             params = model.get_params(deep=False)
@@ -209,50 +230,87 @@ def lines_of(result: Comparison, figure: str, minutes: float, seed: int) -> list
     return [*lines, "", f"Seed {seed}; {minutes:.0f} minutes."]
 
 
-def run(name: str, arguments: argparse.Namespace) -> None:
-    case = CASES[name]
-    X, y, task = case.load()
-    cv = TaskKFold(
-        min(case.n_folds, len(np.unique(task))),
-        shuffle=True,
-        random_state=arguments.seed,
-    )
-    start = time.perf_counter()
-    result = compare(
-        models(case, 20 if arguments.fast else None),
-        X,
-        y,
-        task,
+def compared(case: Case, data: Data, seed: int, *, alone: bool, args: Any) -> Any:
+    """Compare all models, or AutoMeta and the baselines alone."""
+    X, y, task = data
+    folds = min(case.n_folds, len(np.unique(task)))
+    found = models(case, 20 if args.fast else None, seed)
+    if alone:
+        found = {n: m for n, m in found.items() if n == "AutoMeta" or is_baseline(m)}
+    return compare(
+        found,
+        *(X, y, task),
         shots=SHOTS,
-        cv=cv,
-        n_draws=1 if arguments.fast else 5,
+        cv=TaskKFold(folds, shuffle=True, random_state=seed),
+        n_draws=1 if args.fast else 5,
         support=case.support,
-        random_state=arguments.seed,
-        n_jobs=arguments.jobs,
+        random_state=seed,
+        n_jobs=args.jobs,
         verbose=1,
     )
+
+
+def is_baseline(model: Any) -> bool:
+    return bool(getattr(inner_estimator(model), "_is_baseline", False))
+
+
+def over_seeds(results: list[Comparison]) -> list[str]:
+    """Markdown: means over the seeds of AutoMeta and of the best baseline."""
+    first = results[0]
+    means = [r.draws.groupby(["shots", "task", "estimator"]).score for r in results]
+    tasks = pd.concat([m.mean() for m in means], axis=1).mean(axis=1)
+    frame = tasks.groupby(["shots", "estimator"]).mean().unstack()
+    rows = []
+    for k in first.shots:
+        among = frame.loc[k, first.baselines]
+        best = among.idxmax() if first.greater_is_better else among.idxmin()
+        own, other = frame.loc[k, "AutoMeta"], among[best]
+        if first.greater_is_better:
+            behind = f"{max(other - own, 0.0):.4f}"
+        else:
+            behind = f"{max(own / other - 1, 0.0):.1%}"
+        rows.append([str(k), f"{own:.4f}", str(best), f"{other:.4f}", behind])
+    header = ["rows", "AutoMeta", "best baseline", "its score", "AutoMeta behind by"]
+    return [
+        f"## Means over {len(results)} seeds",
+        "",
+        "The seed draws the folds, the supports and the networks' first weights.",
+        "",
+        *table(header, rows),
+        "",
+    ]
+
+
+def run(name: str, args: argparse.Namespace) -> None:
+    case = CASES[name]
+    data = case.load()
+    start = time.perf_counter()
+    result = compared(case, data, args.seed, alone=False, args=args)
     minutes = (time.perf_counter() - start) / 60
     print(result.to_markdown())
-    if arguments.fast:
+    lines = lines_of(result, f"{name}.png", minutes, args.seed)
+    command = f"python benchmarks/comparisons.py {name}"
+    if args.seeds > 1 and len(result.tasks) < FEW_TASKS:
+        more = range(args.seed + 1, args.seed + args.seeds)
+        others = [compared(case, data, s, alone=True, args=args) for s in more]
+        lines += ["", *over_seeds([result, *others])]
+        command += f" --seeds {args.seeds}"
+    if args.fast:
+        print(*lines, sep="\n")
         return
     folder = DOCS / "comparisons"
     folder.mkdir(exist_ok=True)
-    ShotCurveDisplay.from_comparison(result).figure_.savefig(
-        folder / f"{name}.png", dpi=110
-    )
-    write_report(
-        name,
-        case.title,
-        lines_of(result, f"{name}.png", minutes, arguments.seed),
-        folder=folder,
-        command=f"python benchmarks/comparisons.py {name}",
-    )
+    figure = ShotCurveDisplay.from_comparison(result).figure_
+    figure.savefig(folder / f"{name}.png", dpi=110)
+    packages = (*PACKAGES, "rdkit") if name == "tox21" else PACKAGES
+    write_report(name, case.title, lines, packages, folder=folder, command=command)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="+", choices=CASES, metavar="name")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=1, help="for sets of few tasks")
     parser.add_argument("--jobs", type=int, default=None)
     parser.add_argument("--fast", action="store_true", help="20 updates, nothing kept")
     arguments = parser.parse_args()

@@ -101,7 +101,9 @@ standardize : bool, default=True
 
 transductive : bool, default=False
     Whether layers with batch statistics use those of a task's query rows in
-    prediction. Then predictions of one task's rows depend on one another.
+    prediction. Then predictions of one task's rows depend on one another. Otherwise
+    they use what they learned in `fit`, or, in a network whose encoder adapts, the
+    statistics of the task's support.
 
 device : str, default="auto"
     Where to compute; "auto" takes CUDA when there is one.

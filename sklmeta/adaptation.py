@@ -86,7 +86,7 @@ def adapt_tasks(learner: Learner, table: TaskTable) -> tuple[list[Chunk], int]:
     chunks: list[Chunk] = []
     n_guarded = 0
     kept_bytes = 0
-    for tasks in _chunks(sizes, padded=not learner.mixes_rows):
+    for tasks in _chunks(sizes, padded=not learner.adapt_mixes_rows):
         index = padded_positions(offsets[tasks], sizes[tasks], int(sizes[tasks].max()))
         ways = None if table.ways is None else table.ways[tasks]
         n_classes = table.n_classes if ways is None else int(ways.max())

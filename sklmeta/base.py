@@ -43,7 +43,7 @@ from sklmeta.adaptation import (
     predict_tasks,
 )
 from sklmeta.calibration._mixin import CalibrationMixin
-from sklmeta.encoders import build_encoder
+from sklmeta.encoders import batch_statistics, build_encoder, normalisations
 from sklmeta.exceptions import NotAdaptedError, VersionMismatchWarning
 from sklmeta.learner import Learner, TaskSpec
 from sklmeta.tasks import check_task
@@ -316,12 +316,15 @@ class BaseMetaEstimator(CalibrationMixin, CallbackSupportMixin, Parameters):
         """Return the learner's output and the code of the model of every row."""
         rows, learner = self._rows_and_learner(X)
         codes = self._model_codes(task, len(rows) - 1)
-        if self.transductive:
-            use_batch_statistics(learner)
-        chunks = self._adaptation["chunks"]
-        outputs = predict_tasks(
-            learner, chunks, rows, codes, transductive=self.transductive
-        )
+        layers = normalisations(learner) if self.transductive else []
+        with batch_statistics(layers):
+            outputs = predict_tasks(
+                learner,
+                self._adaptation["chunks"],
+                rows,
+                codes,
+                transductive=self.transductive,
+            )
         return outputs, codes
 
     def _model_codes(self, task: ArrayLike | None, n_samples: int) -> NDArray:
@@ -395,14 +398,6 @@ class BaseMetaEstimator(CalibrationMixin, CallbackSupportMixin, Parameters):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_weights")
-
-
-def use_batch_statistics(learner: nn.Module) -> None:
-    """Let normalisation layers use the statistics of the rows they are given."""
-    for layer in learner.modules():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            layer.train()
-            layer.momentum = 0.0  # what was learned stays as it is
 
 
 def _plain(label: Any) -> Any:

@@ -213,6 +213,45 @@ def uses_batch_statistics(module: nn.Module) -> bool:
     )
 
 
+def normalisations(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """Layers that learn statistics in training and use them afterwards."""
+    return [
+        m
+        for m in module.modules()
+        if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is not None
+    ]
+
+
+@contextmanager
+def batch_statistics(
+    layers: Sequence[nn.modules.batchnorm._BatchNorm],
+) -> Iterator[None]:
+    """Let normalisation use the statistics of the rows it is given, and learn none."""
+    before = [(m.training, m.track_running_stats) for m in layers]
+    for layer in layers:
+        layer.training, layer.track_running_stats = True, False
+    try:
+        yield
+    finally:
+        for layer, (training, tracks) in zip(layers, before, strict=True):
+            layer.training, layer.track_running_stats = training, tracks
+
+
+@contextmanager
+def overwritten_statistics(
+    layers: Sequence[nn.modules.batchnorm._BatchNorm],
+) -> Iterator[None]:
+    """Let a pass in training mode leave its own statistics where those learned are."""
+    before = [(m.training, m.track_running_stats, m.momentum) for m in layers]
+    for layer in layers:
+        layer.training, layer.track_running_stats, layer.momentum = True, True, 1.0
+    try:
+        yield
+    finally:
+        for layer, values in zip(layers, before, strict=True):
+            layer.training, layer.track_running_stats, layer.momentum = values
+
+
 @contextmanager
 def learned_statistics(module: nn.Module) -> Iterator[None]:
     """Let normalisation use its running statistics, for a row that stands alone.

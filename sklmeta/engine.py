@@ -17,6 +17,7 @@ import threading
 import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
+from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ from sklmeta.encoders import (
     ACTIVATIONS,
     MLP,
     learned_statistics,
+    normalisations,
     uses_batch_statistics,
 )
 
@@ -96,7 +98,8 @@ class Engine:
             )
         self.module = module
         self.engine = engine
-        self._chosen: dict[tuple[bool, bool], str] = {}
+        self._norms = normalisations(module)
+        self._chosen: dict[tuple[bool, ...], str] = {}
 
     @property
     def name(self) -> str | None:
@@ -116,7 +119,8 @@ class Engine:
             return self(parameters, one_row)[:, :0]
         # A module may refuse vmap in one mode only: batch normalisation in training
         # mode, attention's fused evaluation when no gradient is recorded.
-        mode = (self.module.training, torch.is_grad_enabled())
+        by_batch = any(layer.training for layer in self._norms)
+        mode = (self.module.training, torch.is_grad_enabled(), by_batch)
         if mode not in self._chosen:
             self._chosen[mode] = self._choose(parameters, X)
         name = self._chosen[mode]
@@ -124,14 +128,13 @@ class Engine:
             return _batched(self.module, parameters, X)
         if name == "vmap":
             return _vmapped(self.module, parameters, X)
-        return _looped(self.module, parameters, X)
+        return looped(self.module, parameters, X)
 
     def settle(self) -> None:
         """Keep to the engine chosen first, in every mode."""
         if self.name is not None:
-            for training in (False, True):
-                for recorded in (False, True):
-                    self._chosen.setdefault((training, recorded), self.name)
+            for mode in product((False, True), repeat=3):
+                self._chosen.setdefault(mode, self.name)
 
     def _choose(self, parameters: Mapping[str, Tensor], X: Tensor) -> str:
         if self.engine != "auto":
@@ -291,7 +294,8 @@ def _vmapped(
         return torch.vmap(forward, randomness="different")(dict(parameters), X)
 
 
-def _looped(module: nn.Module, parameters: Mapping[str, Tensor], X: Tensor) -> Tensor:
+def looped(module: nn.Module, parameters: Mapping[str, Tensor], X: Tensor) -> Tensor:
+    """Apply the module task by task, with parameters, and buffers, of each task."""
     # One unbind has one backward pass; indexing task by task would have n_tasks.
     unbound = {name: p.unbind() for name, p in parameters.items()}
     context = _math_attention(module)

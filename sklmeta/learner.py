@@ -135,6 +135,11 @@ class Learner(nn.Module):
         return self._mixes
 
     @property
+    def adapt_mixes_rows(self) -> bool:
+        """Whether `adapt` lets rows influence each other in the encoder."""
+        return self.mixes_rows
+
+    @property
     def engine_name(self) -> str | None:
         """How the tasks go through the encoder: all rows at once, or in a loop."""
         return "loop" if self.mixes_rows else "once"
@@ -234,7 +239,7 @@ class Learner(nn.Module):
 
     def forward(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
         if self.mixes_rows and not _is_unpadded(episodes):
-            alone = map(_without_padding, split_episodes(episodes, 1))
+            alone = map(without_padding, split_episodes(episodes, 1))
             return torch.cat([self.meta_loss(episode) for episode in alone])
         return self.meta_loss(episodes)
 
@@ -243,7 +248,7 @@ def _is_unpadded(episodes: Episodes) -> bool:
     return all(bool((rows.mask > 0).all()) for rows in episodes)
 
 
-def _without_padding(episode: Episodes) -> Episodes:
+def without_padding(episode: Episodes) -> Episodes:
     """Leave the padding rows of one task out."""
     parts = []
     for rows in episode:

@@ -46,17 +46,18 @@ def classifiers(support: Any, seed: int | None, shared_classes: bool) -> Members
         "random_state": seed,
         "shared_classes": shared_classes,
     }
-    own = PerTask(
-        make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
-        shared_classes=shared_classes,
-    )
+    logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     members: Members = [
         ("prototypical", ProtoNetClassifier(**common)),
         ("matching", MatchingNetClassifier(**common)),
         ("deep_kernel", DeepKernelClassifier(**common)),
-        ("own_logistic", own),
+        ("own_logistic", PerTask(logistic, shared_classes=shared_classes)),
     ]
     if shared_classes:
-        pooled = HistGradientBoostingClassifier(random_state=seed)
-        members.append(("pooled", Pooled(pooled, support="offset")))
+        boosting = HistGradientBoostingClassifier(random_state=seed)
+        # Shifted and not: one row tells little of a task's frequencies, many do.
+        for name, model in [("boosting", boosting), ("logistic", logistic)]:
+            members.append((f"pooled_{name}", Pooled(model)))
+            shifted = Pooled(model, support="offset")
+            members.append((f"pooled_{name}_shifted", shifted))
     return members

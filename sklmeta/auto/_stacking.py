@@ -18,6 +18,10 @@ from scipy.special import softmax
 
 from sklmeta.auto._support_losses import CLIP
 
+PENALTY = 0.3
+"""Of the squared coefficients, over the number of cases. With 1, what three tasks tell
+leaves the weights near equal, and members that are bad with one row spoil the blend."""
+
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
@@ -97,7 +101,7 @@ def fit_weights(evidence: Evidence, is_log_loss: bool) -> WeightModel:
     design = start._design(evidence.shots)
     advantage = relative(evidence.losses, is_log_loss)
     case_weights = _case_weights(evidence, is_log_loss)
-    penalty = 1.0 / len(evidence.shots)
+    penalty = PENALTY / len(evidence.shots)
 
     def unpack(theta: NDArray[Any]) -> WeightModel:
         coefficients, trust = theta[:-2].reshape(-1, n_members), theta[-2:]

@@ -121,7 +121,8 @@ class AutoMetaClassifier(Blend):
         Members: meta-learners and baselines, anything that `sklmeta.adapted` takes,
         with `predict_proba`. None is `ProtoNetClassifier`, `MatchingNetClassifier`,
         `DeepKernelClassifier`, each task's own logistic regression and, with shared
-        classes, gradient boosting on all tasks, shifted to the support's frequencies.
+        classes, logistic regression and gradient boosting on all tasks, as they are
+        and shifted to the support's frequencies.
 
     shared_classes : bool, default=True
         Whether all tasks speak of the same classes, for the blend and all members.

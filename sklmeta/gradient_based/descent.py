@@ -105,7 +105,7 @@ class DescentLearner(AdaptedNetwork):
         shared = self.spec.kind == "own" and not self.has_prototypes
         return shared and self.inner_steps == 1
 
-    def adapt(self, support: Rows) -> State:
+    def _adapt(self, support: Rows) -> State:
         """Take the gradient steps; see the base class.
 
         In training mode the state keeps its graph. In evaluation mode it does not, and
@@ -146,9 +146,6 @@ class DescentLearner(AdaptedNetwork):
             extra_update=self._update,
         )
         return {**state, "n_guarded": n_guarded}
-
-    def predict(self, state: State, X: Tensor) -> Tensor:
-        return self.run(state, X)
 
     def meta_loss(self, episodes: Episodes) -> Tensor:
         """Query loss after unguarded steps, also in evaluation mode.

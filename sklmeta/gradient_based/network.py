@@ -16,15 +16,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklmeta.engine import Engine, Parameters, linear_stack
+from sklmeta.encoders import (
+    batch_statistics,
+    normalisations,
+    overwritten_statistics,
+)
+from sklmeta.engine import Engine, Parameters, linear_stack, looped
 from sklmeta.gradient_based.dense import Layer, dense_layers
 from sklmeta.learner import (
     Episodes,
     Learner,
     Rows,
+    State,
     TaskSpec,
     row_loss,
     split_episodes,
+    without_padding,
 )
 
 ENGINES = ("auto", "adjoint", "batched", "vmap", "loop")
@@ -107,6 +114,11 @@ class AdaptedNetwork(Learner):
                 f"{type(encoder).__name__} use engine='auto'."
             )
         self.engine = Engine(encoder, "auto" if engine == "adjoint" else engine)
+        self._norms = {
+            name: layer
+            for name, layer in encoder.named_modules()
+            if layer in normalisations(encoder)
+        }
 
     @property
     def engine_name(self) -> str | None:
@@ -169,6 +181,57 @@ class AdaptedNetwork(Learner):
         shared = {name: p.expand(n_tasks, *p.shape) for name, p in start.items()}
         return {**shared, **head}
 
+    @property
+    def adapt_mixes_rows(self) -> bool:
+        return self.mixes_rows or bool(self._norms)
+
+    def adapt(self, support: Rows) -> State:
+        """Adapt each task's network to its support.
+
+        In training mode the state keeps its graph. In evaluation mode it does not, and
+        layers with batch statistics take, as in meta-training, those of the support:
+        what they learned fits no weights that have moved. The state keeps these
+        statistics, for prediction.
+        """
+        if self.training or not self._norms:
+            return self._adapt(support)
+        with batch_statistics(list(self._norms.values())):
+            state = self._adapt(support)
+            return {**state, **self._statistics(state, support)}
+
+    def _adapt(self, support: Rows) -> State:
+        # As `adapt` of the base class, which calls this one here.
+        raise NotImplementedError(f"{type(self).__name__} lacks _adapt.")
+
+    @torch.no_grad()
+    def _statistics(self, state: State, support: Rows) -> State:
+        """Means and variances that the adapted network has on the support."""
+        buffers = {
+            f"{name}.{buffer}": value.expand(len(support.X), *value.shape).clone()
+            for name, layer in self._norms.items()
+            for buffer, value in layer.named_buffers(recurse=False)
+        }
+        own = {name: state[f"encoder.{name}"] for name in self._adapted}
+        with overwritten_statistics(list(self._norms.values())):
+            looped(self.encoder, {**own, **buffers}, support.X)
+        return {
+            f"encoder.{name}": value
+            for name, value in buffers.items()
+            if not name.endswith("num_batches_tracked")
+        }
+
+    def forward(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
+        if self.training or not self._norms:
+            return super().forward(episodes)
+        # Validation judges what `adapt` and `predict` do, task by task.
+        losses = []
+        for support, query in map(without_padding, split_episodes(episodes, 1)):
+            losses.append(row_loss(self.predict(self.adapt(support), query.X), query))
+        return torch.cat(losses)
+
+    def predict(self, state: State, X: Tensor) -> Tensor:
+        return self.run(state, X)
+
     def support_loss(
         self, parameters: Parameters, support: Rows
     ) -> Tensor:  # shape: (n_tasks,)
@@ -181,6 +244,10 @@ class AdaptedNetwork(Learner):
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
         """Output of the network at the parameters of each task."""
         encoder = {name: parameters[f"encoder.{name}"] for name in self._adapted}
+        for name in self._norms:
+            for key in (f"{name}.running_mean", f"{name}.running_var"):
+                if f"encoder.{key}" in parameters:
+                    encoder[key] = parameters[f"encoder.{key}"]
         bias = parameters["head.bias"][:, None]  # (n_tasks, 1, n_outputs)
         features = self.engine(encoder, X)
         return torch.baddbmm(bias, features, parameters["head.weight"].mT)

@@ -118,7 +118,7 @@ class ReptileLearner(AdaptedNetwork):
         learned = list(start.values())[: -2 if self.has_prototypes else None]
         return draw_towards(losses, first - point, stack, learned)
 
-    def adapt(self, support: Rows) -> State:
+    def _adapt(self, support: Rows) -> State:
         """Train on the support, from the learned start and second moments.
 
         ``state["n_guarded"]``, of shape (n_tasks,), counts the steps that were
@@ -148,9 +148,6 @@ class ReptileLearner(AdaptedNetwork):
             for name, value in stack.named(point).items()
         }
         return {**state, "n_guarded": n_guarded}
-
-    def predict(self, state: State, X: Tensor) -> Tensor:
-        return self.run(state, X)
 
     def accumulate(self, episodes: Episodes, scale: float) -> Tensor:
         """See the base class; the steps keep no graph that could be compiled."""

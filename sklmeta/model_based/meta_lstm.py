@@ -69,7 +69,7 @@ class MetaLSTMLearner(AdaptedNetwork):
         self.inner_lr = inner_lr
         self.rule = CoordinateLSTM(hidden_size, inner_lr)
 
-    def adapt(self, support: Rows) -> State:
+    def _adapt(self, support: Rows) -> State:
         """Take the proposed steps; see the base class.
 
         In training mode the state keeps its graph. In evaluation mode it does not, and
@@ -118,9 +118,6 @@ class MetaLSTMLearner(AdaptedNetwork):
             extra_update=partial(gradient_step, lr=self.inner_lr),
         )
         return {**_unflatten(state["theta"], shapes), "n_guarded": n_guarded}
-
-    def predict(self, state: State, X: Tensor) -> Tensor:
-        return self.run(state, X)
 
     def meta_loss(self, episodes: Episodes) -> Tensor:
         """Query loss after unguarded steps, also in evaluation mode."""
