@@ -3,8 +3,8 @@
     SKLMETA_DATA=... python benchmarks/intervals.py [--sets parkinsons drugs] [--fast]
 
 Tasks are split three ways: to fit, to calibrate, and to judge. Parkinson's has 42
-patients, so this is done for several random splits (half, a quarter, the rest), and a
-patient's coverage is averaged over the splits that judge it.
+patients, so every patient is judged once, in one of eight folds; half of the others are
+there to fit and half, 18, to calibrate.
 """
 
 # Authors: The sklmeta developers
@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from sklmeta import BayesianLinearRegressor, DeepKernelRegressor, PerTask
 from sklmeta.calibration import few_shot_intervals
 from sklmeta.datasets import fetch_parkinsons, make_pharmacokinetics, make_sinusoids
-from sklmeta.model_selection import TaskShuffleSplit
+from sklmeta.model_selection import TaskKFold, TaskShuffleSplit
 
 COVERAGE = 0.9
 N_BOOTSTRAP = 4000
@@ -43,7 +43,7 @@ def cases(names: list[str], fast: bool) -> dict[str, Case]:
     built = {}
     if "parkinsons" in names:
         data = fetch_parkinsons(return_X_y_task=True)
-        splits = 2 if fast else 10
+        splits = 2 if fast else 8
         built["parkinsons"] = Case(
             "Parkinson's, 42 patients", data, [5, 10, 20], splits
         )
@@ -69,11 +69,15 @@ def judge(model: Any, case: Case, seed: int) -> pd.DataFrame:
     """Fit, calibrate and judge on tasks of their own, once per split."""
     X, y, task = case.data
     parts = []
-    halves = TaskShuffleSplit(case.n_splits, test_size=0.5, random_state=seed)
-    for split, (old, rest) in enumerate(halves.split(X, y, groups=task)):
-        quarters = TaskShuffleSplit(1, test_size=0.5, random_state=seed + split)
-        (held, new), *_ = quarters.split(X[rest], y[rest], groups=task[rest])
-        held, new = rest[held], rest[new]
+    if case.n_splits == 1:
+        cv: Any = TaskShuffleSplit(1, test_size=0.25, random_state=seed)
+    else:
+        cv = TaskKFold(case.n_splits, shuffle=True, random_state=seed)
+    for split, (rest, new) in enumerate(cv.split(X, y, groups=task)):
+        share = 1 / 3 if case.n_splits == 1 else 1 / 2
+        inner = TaskShuffleSplit(1, test_size=share, random_state=seed + split)
+        (old, held), *_ = inner.split(X[rest], y[rest], groups=task[rest])
+        old, held = rest[old], rest[held]
         model.fit(X[old], y[old], task=task[old])
         model.calibrate(X[held], y[held], task[held], shots=case.shots)
         judged = few_shot_intervals(

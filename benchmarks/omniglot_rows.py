@@ -120,7 +120,7 @@ BUILDERS: dict[str, Builder] = {
     ),
     "anil": builder(ANILClassifier, FIVE, SIXTEEN, max_iter=4000),
     "maml-transductive": builder(
-        MAMLClassifier, FIVE, SIXTEEN, inner_steps=1, max_iter=1800
+        MAMLClassifier, FIVE, SIXTEEN, inner_steps=1, max_iter=6000
     ),
     "meta-sgd": builder(MetaSGDClassifier, FIVE, SIXTEEN, inner_steps=1, max_iter=1800),
     "meta-lstm": builder(MetaLSTMClassifier, FIVE, SIXTEEN, max_iter=600),
