@@ -81,12 +81,18 @@ def sentence_features() -> list[Any]:
 
 
 def fingerprints(smiles: Any) -> Any:
-    """Morgan fingerprints of radius 2; shape: (n_molecules, 2048)."""
+    """Morgan fingerprints of radius 2; shape: (n_molecules, 2048).
+
+    Those of the few molecules that RDKit cannot read are zero.
+    """
     from rdkit.Chem import MolFromSmiles, rdFingerprintGenerator
 
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
-    rows = [generator.GetFingerprintAsNumPy(MolFromSmiles(s)) for s in smiles]
-    return np.stack(rows).astype(np.float32)
+    bits = np.zeros((len(smiles), 2048), dtype=np.float32)
+    for row, molecule in zip(bits, map(MolFromSmiles, smiles), strict=True):
+        if molecule is not None:
+            row[:] = generator.GetFingerprintAsNumPy(molecule)
+    return bits
 
 
 def molecule_features() -> list[Any]:

@@ -51,10 +51,11 @@ class ReptileLearner(AdaptedNetwork):
     adapted weights, so that plain gradient descent with step ``lr`` is the update
     ``start += lr * (mean(adapted) - start)``.
 
-    Where classes are a task's own, all rows of the head start from one. As the classes
-    have no order (the reference numbers them at random), they share a second moment as
-    well. Then the steps of the rows add up to zero, as the gradients of a softmax do:
-    the encoder alone is learned, and with `inner_steps` of one not even that.
+    Where classes are a task's own, rows of the head have no order (the reference
+    numbers the classes at random), and share a second moment. They start from the
+    support's class means, or all from one learned row. From one row the steps of all
+    rows add up to zero, as the gradients of a softmax do: the encoder alone is learned,
+    and with `inner_steps` of one not even that.
 
     Parameters
     ----------
@@ -314,7 +315,7 @@ class ReptileClassifier(MetaClassifierMixin, _ReptileParameters):
     (48,)
     """
 
-    head_init: str = "shared"
+    head_init: str = "prototypes"
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **CLASS_CONSTRAINTS,
