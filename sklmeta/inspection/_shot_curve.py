@@ -14,6 +14,8 @@ from sklmeta.inspection._drawing import Display, style, upper_first
 from sklmeta.inspection._scores import scores_of_predictions
 from sklmeta.model_selection import Comparison, compare
 
+MOST_NAMES_INSIDE = 6
+
 
 class ShotCurveDisplay(Display):
     """Mean score over tasks against the number of support rows, with bands.
@@ -212,4 +214,8 @@ class ShotCurveDisplay(Display):
         ax.set_xlabel("Labelled rows of a task")
         ax.set_ylabel(upper_first(comparison.metric))
         ax.grid(axis="y", alpha=0.3)
-        ax.legend(frameon=False, fontsize="small")
+        # Many names would cover the curves.
+        place: dict[str, Any] = {}
+        if len(self.lines_) > MOST_NAMES_INSIDE:
+            place = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+        ax.legend(frameon=False, fontsize="small", **place)
