@@ -86,7 +86,9 @@ def fingerprints(smiles: Any) -> Any:
     Those of the few molecules that RDKit cannot read are zero.
     """
     from rdkit.Chem import MolFromSmiles, rdFingerprintGenerator
+    from rdkit.RDLogger import DisableLog
 
+    DisableLog("rdApp.*")  # it would tell of the same molecules in every fold
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
     bits = np.zeros((len(smiles), 2048), dtype=np.float32)
     for row, molecule in zip(bits, map(MolFromSmiles, smiles), strict=True):
