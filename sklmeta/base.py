@@ -316,8 +316,8 @@ class BaseMetaEstimator(CalibrationMixin, CallbackSupportMixin, Parameters):
         """Return the learner's output and the code of the model of every row."""
         rows, learner = self._rows_and_learner(X)
         codes = self._model_codes(task, len(rows) - 1)
-        layers = normalisations(learner) if self.transductive else []
-        with batch_statistics(layers):
+        layers = normalisations(learner) if self.transductive else {}
+        with batch_statistics(layers.values()):
             outputs = predict_tasks(
                 learner,
                 self._adaptation["chunks"],

@@ -8,8 +8,8 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -213,65 +213,51 @@ def uses_batch_statistics(module: nn.Module) -> bool:
     )
 
 
-def normalisations(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    """Layers that learn statistics in training and use them afterwards."""
-    return [
-        m
-        for m in module.modules()
-        if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is not None
-    ]
+BatchNorm = nn.modules.batchnorm._BatchNorm
+
+
+def normalisations(module: nn.Module) -> dict[str, BatchNorm]:
+    """Layers, by name, that learn statistics in training and use them afterwards."""
+    return {
+        name: m
+        for name, m in module.named_modules()
+        if isinstance(m, BatchNorm) and m.running_mean is not None
+    }
 
 
 @contextmanager
-def batch_statistics(
-    layers: Sequence[nn.modules.batchnorm._BatchNorm],
-) -> Iterator[None]:
+def _set(layers: Iterable[BatchNorm], **values: Any) -> Iterator[None]:
+    """Give the layers other attributes for a while."""
+    layers = list(layers)
+    before = [{name: getattr(layer, name) for name in values} for layer in layers]
+    for layer in layers:
+        vars(layer).update(values)
+    try:
+        yield
+    finally:
+        for layer, old in zip(layers, before, strict=True):
+            vars(layer).update(old)
+
+
+def batch_statistics(layers: Iterable[BatchNorm]) -> AbstractContextManager[None]:
     """Let normalisation use the statistics of the rows it is given, and learn none."""
-    before = [(m.training, m.track_running_stats) for m in layers]
-    for layer in layers:
-        layer.training, layer.track_running_stats = True, False
-    try:
-        yield
-    finally:
-        for layer, (training, tracks) in zip(layers, before, strict=True):
-            layer.training, layer.track_running_stats = training, tracks
+    return _set(layers, training=True, track_running_stats=False)
 
 
-@contextmanager
 def overwritten_statistics(
-    layers: Sequence[nn.modules.batchnorm._BatchNorm],
-) -> Iterator[None]:
-    """Let a pass in training mode leave its own statistics where those learned are."""
-    before = [(m.training, m.track_running_stats, m.momentum) for m in layers]
-    for layer in layers:
-        layer.training, layer.track_running_stats, layer.momentum = True, True, 1.0
-    try:
-        yield
-    finally:
-        for layer, values in zip(layers, before, strict=True):
-            layer.training, layer.track_running_stats, layer.momentum = values
+    layers: Iterable[BatchNorm],
+) -> AbstractContextManager[None]:
+    """Let a pass leave its own statistics where those learned are."""
+    return _set(layers, training=True, track_running_stats=True, momentum=1.0)
 
 
-@contextmanager
-def learned_statistics(module: nn.Module) -> Iterator[None]:
+def learned_statistics(module: nn.Module) -> AbstractContextManager[None]:
     """Let normalisation use its running statistics, for a row that stands alone.
 
     One row has no variance, and torch refuses to normalise by it.
     """
-    layers = [
-        m
-        for m in module.modules()
-        if isinstance(m, nn.modules.batchnorm._BatchNorm)
-        and m.training
-        and m.running_mean is not None
-    ]
-    for layer in layers:
-        layer.eval()
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.train()
+    layers = [m for m in normalisations(module).values() if m.training]
+    return _set(layers, training=False)
 
 
 @torch.no_grad()

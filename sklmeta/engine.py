@@ -119,7 +119,7 @@ class Engine:
             return self(parameters, one_row)[:, :0]
         # A module may refuse vmap in one mode only: batch normalisation in training
         # mode, attention's fused evaluation when no gradient is recorded.
-        by_batch = any(layer.training for layer in self._norms)
+        by_batch = any(layer.training for layer in self._norms.values())
         mode = (self.module.training, torch.is_grad_enabled(), by_batch)
         if mode not in self._chosen:
             self._chosen[mode] = self._choose(parameters, X)

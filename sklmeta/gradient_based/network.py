@@ -114,11 +114,12 @@ class AdaptedNetwork(Learner):
                 f"{type(encoder).__name__} use engine='auto'."
             )
         self.engine = Engine(encoder, "auto" if engine == "adjoint" else engine)
-        self._norms = {
-            name: layer
-            for name, layer in encoder.named_modules()
-            if layer in normalisations(encoder)
-        }
+        self._norms = normalisations(encoder)
+        self._statistics = [
+            f"{name}.{statistic}"
+            for name in self._norms
+            for statistic in ("running_mean", "running_var")
+        ]
 
     @property
     def engine_name(self) -> str | None:
@@ -195,16 +196,16 @@ class AdaptedNetwork(Learner):
         """
         if self.training or not self._norms:
             return self._adapt(support)
-        with batch_statistics(list(self._norms.values())):
+        with batch_statistics(self._norms.values()):
             state = self._adapt(support)
-            return {**state, **self._statistics(state, support)}
+            return {**state, **self._statistics_at(state, support)}
 
     def _adapt(self, support: Rows) -> State:
         # As `adapt` of the base class, which calls this one here.
         raise NotImplementedError(f"{type(self).__name__} lacks _adapt.")
 
     @torch.no_grad()
-    def _statistics(self, state: State, support: Rows) -> State:
+    def _statistics_at(self, state: State, support: Rows) -> State:
         """Means and variances that the adapted network has on the support."""
         buffers = {
             f"{name}.{buffer}": value.expand(len(support.X), *value.shape).clone()
@@ -212,13 +213,9 @@ class AdaptedNetwork(Learner):
             for buffer, value in layer.named_buffers(recurse=False)
         }
         own = {name: state[f"encoder.{name}"] for name in self._adapted}
-        with overwritten_statistics(list(self._norms.values())):
+        with overwritten_statistics(self._norms.values()):
             looped(self.encoder, {**own, **buffers}, support.X)
-        return {
-            f"encoder.{name}": value
-            for name, value in buffers.items()
-            if not name.endswith("num_batches_tracked")
-        }
+        return {f"encoder.{name}": buffers[name] for name in self._statistics}
 
     def forward(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
         if self.training or not self._norms:
@@ -244,10 +241,9 @@ class AdaptedNetwork(Learner):
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
         """Output of the network at the parameters of each task."""
         encoder = {name: parameters[f"encoder.{name}"] for name in self._adapted}
-        for name in self._norms:
-            for key in (f"{name}.running_mean", f"{name}.running_var"):
-                if f"encoder.{key}" in parameters:
-                    encoder[key] = parameters[f"encoder.{key}"]
+        for name in self._statistics:
+            if f"encoder.{name}" in parameters:  # not before a task was adapted to
+                encoder[name] = parameters[f"encoder.{name}"]
         bias = parameters["head.bias"][:, None]  # (n_tasks, 1, n_outputs)
         features = self.engine(encoder, X)
         return torch.baddbmm(bias, features, parameters["head.weight"].mT)
