@@ -19,8 +19,10 @@ from sklmeta import (
     NearestCentroidBaseline,
     PerTask,
     Pooled,
+    ProtoNetClassifier,
     adapted,
 )
+from sklmeta.auto._portfolio import classifiers
 from sklmeta.auto._stacking import (
     WeightModel,
 )
@@ -225,8 +227,18 @@ def test_the_default_classifiers(shared_classes):
         member_params={"max_iter": 3},
     ).set_params(random_state=0)
     model.fit(X, y, task=task).adapt(X[:8], y[:8])
-    assert len(model.weights_.columns) == 4 + 4 * shared_classes
+    assert len(model.weights_.columns) == 3 + 5 * shared_classes
     np.testing.assert_allclose(model.predict_proba(X[8:16]).sum(axis=1), 1, rtol=1e-5)
+
+
+def test_training_of_the_default_classifiers_is_bounded_by_the_table():
+    small = dict(classifiers("random", 0, True, 480, 2))
+    assert small["prototypical"].max_iter == 150  # of 16 tasks of 10 + 20 rows
+    large = dict(classifiers("random", 0, True, 10**6, 2))
+    assert large["prototypical"].max_iter == ProtoNetClassifier().max_iter
+    few, many = (dict(classifiers("random", 0, False, 10**6, n)) for n in (5, 15))
+    assert few["matching"].meta_batch_size == 16
+    assert many["matching"].meta_batch_size == 4
 
 
 def test_the_default_regressors(tasks):

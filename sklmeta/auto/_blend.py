@@ -89,15 +89,17 @@ class Blend(BaselineEstimator, _BaseComposition):
         """
         return self._set_params("estimators", **params)
 
-    def _portfolio(self, seed: int | None) -> Members:
+    def _portfolio(self, seed: int | None, y: NDArray[Any], codes: Codes) -> Members:
         # The classifier and the regressor bring their own.
         raise NotImplementedError(f"{type(self).__name__} lacks _portfolio.")
 
-    def _members(self, rng: np.random.RandomState) -> Members:
+    def _members(
+        self, rng: np.random.RandomState, y: NDArray[Any], codes: Codes
+    ) -> Members:
         """Return copies of the members, with what the blend sets for all of them."""
         if self.estimators is None:
             seed = None if self.random_state is None else int(rng.randint(2**31 - 1))
-            named = self._portfolio(seed)
+            named = self._portfolio(seed, y, codes)
         else:
             self._check_members(self.estimators)
             named = [(name, clone(member)) for name, member in self.estimators]
@@ -124,7 +126,7 @@ class Blend(BaselineEstimator, _BaseComposition):
         for value in self.shots:
             check_count("shots", value, 0)
         rng = check_random_state(self.random_state)
-        named = self._members(rng)
+        named = self._members(rng, y, codes)
         names, members = [n for n, _ in named], [m for _, m in named]
         is_log_loss = is_classifier(self)
         table = Table(X, y, codes)

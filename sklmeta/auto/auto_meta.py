@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import ClassifierTags, RegressorTags
 
@@ -93,7 +94,7 @@ class AutoMetaRegressor(Blend):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _portfolio(self, seed: int | None) -> Members:
+    def _portfolio(self, seed: int | None, y: NDArray[Any], codes: Codes) -> Members:
         return regressors(self.support, seed)
 
     def _predict(self, X: Any, codes: Codes, models: Predictors) -> NDArray[Any]:
@@ -120,9 +121,11 @@ class AutoMetaClassifier(Blend):
     estimators : list of (str, estimator), default=None
         Members: meta-learners and baselines, anything that `sklmeta.adapted` takes,
         with `predict_proba`. None is `ProtoNetClassifier`, `MatchingNetClassifier`,
-        `DeepKernelClassifier`, each task's own logistic regression and, with shared
-        classes, logistic regression and gradient boosting on all tasks, as they are
-        and shifted to the support's frequencies.
+        each task's own logistic regression and, with shared classes,
+        `DeepKernelClassifier`, logistic regression and gradient boosting on all tasks,
+        as they are and shifted to the support's frequencies. Their training is bounded
+        by the table: 150 passes through its rows at most, and smaller meta-updates
+        where tasks have many classes of their own; `member_params` overrides that.
 
     shared_classes : bool, default=True
         Whether all tasks speak of the same classes, for the blend and all members.
@@ -198,8 +201,11 @@ class AutoMetaClassifier(Blend):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _portfolio(self, seed: int | None) -> Members:
-        return classifiers(self.support, seed, self.shared_classes)
+    def _portfolio(self, seed: int | None, y: NDArray[Any], codes: Codes) -> Members:
+        classes = self.classes_.searchsorted(y)
+        pairs = np.unique(np.column_stack([codes, classes]), axis=0)
+        n_ways = float(np.median(np.bincount(pairs[:, 0])))
+        return classifiers(self.support, seed, self.shared_classes, len(y), n_ways)
 
     def _predict(self, X: Any, codes: Codes, models: Predictors) -> NDArray[Any]:
         values = self._probabilities(X, codes, models)
