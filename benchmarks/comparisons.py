@@ -3,7 +3,8 @@
     SKLMETA_DATA=... python benchmarks/comparisons.py NAME ... [--jobs 2] [--fast]
 
 With --seeds 5, sets of few tasks are compared again, AutoMeta with the baselines alone,
-and the page tells the mean over the seeds.
+and the page tells the mean over the seeds. Each seed's comparison is kept in
+output/comparisons, and --resume takes from there what exists.
 
 Sets: parkinsons (random labelled rows), parkinsons-first (each patient's first rows in
 time), wisdm, heart, clinc150 (intents of domains held out whole, features by SVD) and
@@ -25,6 +26,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import joblib
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -55,6 +57,7 @@ Data = tuple[Any, ...]
 SHOTS = [0, 1, 2, 5, 10, 20, 50]
 TEST_TIME = 2  # the column of days since recruitment
 FEW_TASKS = 20
+KEPT = DOCS.parent / "output" / "comparisons"
 
 
 class Case(NamedTuple):
@@ -252,14 +255,22 @@ def lines_of(
     return lines
 
 
-def compared(case: Case, data: Data, seed: int, *, alone: bool, args: Any) -> Any:
-    """Compare all models, or AutoMeta and the baselines alone."""
+def compared(
+    name: str, data: Data, seed: int, *, alone: bool, args: Any
+) -> tuple[Comparison, float]:
+    """Compare all models, or AutoMeta and the baselines alone; and tell the minutes."""
+    path = KEPT / f"{name}-{seed}{'-alone' * alone}.joblib"
+    if args.resume and path.exists():
+        kept: tuple[Comparison, float] = joblib.load(path)
+        return kept
+    start = time.perf_counter()
+    case = CASES[name]
     X, y, task = data
     folds = min(case.n_folds, len(np.unique(task)))
     found = models(case, 20 if args.fast else None, seed)
     if alone:
         found = {n: m for n, m in found.items() if n == "AutoMeta" or is_baseline(m)}
-    return compare(
+    result = compare(
         found,
         *(X, y, task),
         shots=SHOTS,
@@ -270,6 +281,11 @@ def compared(case: Case, data: Data, seed: int, *, alone: bool, args: Any) -> An
         n_jobs=args.jobs,
         verbose=1,
     )
+    minutes = (time.perf_counter() - start) / 60
+    if not args.fast:
+        KEPT.mkdir(parents=True, exist_ok=True)
+        joblib.dump((result, minutes), path)
+    return result, minutes
 
 
 def is_baseline(model: Any) -> bool:
@@ -306,15 +322,13 @@ def over_seeds(results: list[Comparison]) -> list[str]:
 def run(name: str, args: argparse.Namespace) -> None:
     case = CASES[name]
     data = case.load()
-    start = time.perf_counter()
-    result = compared(case, data, args.seed, alone=False, args=args)
-    minutes = (time.perf_counter() - start) / 60
+    result, minutes = compared(name, data, args.seed, alone=False, args=args)
     print(result.to_markdown())
     lines = lines_of(case, result, f"{name}.png", minutes, args.seed)
     command = f"python benchmarks/comparisons.py {name}"
     if args.seeds > 1 and len(result.tasks) < FEW_TASKS:
         more = range(args.seed + 1, args.seed + args.seeds)
-        others = [compared(case, data, s, alone=True, args=args) for s in more]
+        others = [compared(name, data, s, alone=True, args=args)[0] for s in more]
         lines += ["", *over_seeds([result, *others])]
         command += f" --seeds {args.seeds}"
     if args.fast:
@@ -334,6 +348,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=1, help="for sets of few tasks")
     parser.add_argument("--jobs", type=int, default=None)
+    parser.add_argument("--resume", action="store_true", help="take what was kept")
     parser.add_argument("--fast", action="store_true", help="20 updates, nothing kept")
     arguments = parser.parse_args()
     for name in arguments.names:

@@ -79,14 +79,15 @@ def _it_does_not_pay(pairs: Pairs, wins: Pairs, losses: Pairs, unit: str) -> lis
 
 def _few_tasks(comparison: Comparison, pairs: Pairs) -> str:
     n_tasks = max(pair.n_tasks for pair in pairs)
-    parts = []
+    unit = "labelled rows per class" if rows_per_class(comparison) else "labelled rows"
+    ahead: dict[str, list[PairedDifference]] = {}
     for pair in pairs:
-        ahead = pair.a if comparison.sign * pair.mean > 0 else pair.b
-        parts.append(f"{ahead} with {pair.shots}")
+        best = pair.a if comparison.sign * pair.mean > 0 else pair.b
+        ahead.setdefault(best, []).append(pair)
+    parts = [f"{_with(own, pairs, unit)} {name}" for name, own in ahead.items()]
     return (
         f"With {n_tasks} tasks, fewer than {FEW_TASKS}, no claim can be made. By the "
-        f"mean over these tasks alone the best are, by labelled rows: "
-        f"{', '.join(parts)}."
+        f"mean over these tasks alone the best is: with {'; with '.join(parts)}."
     )
 
 
@@ -119,15 +120,6 @@ def _ranges(chosen: Pairs, every: Pairs) -> str:
         previous = position
     texts = [f"{run[0]}" if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
     return " and ".join(texts)
-
-
-def _where_it_pays(wins: Pairs, pairs: Pairs, unit: str) -> str:
-    if len(wins) == len(pairs):
-        return (
-            f"Meta-learning pays here at every number of {unit} compared, "
-            f"{_ranges(wins, pairs)}."
-        )
-    return f"Meta-learning pays here with {_ranges(wins, pairs)} {unit} of a new task."
 
 
 def _how_much(comparison: Comparison, pair: PairedDifference) -> str:
