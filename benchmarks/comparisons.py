@@ -4,7 +4,8 @@
 
 With --seeds 5, sets of few tasks are compared again, AutoMeta with the baselines alone,
 and the page tells the mean over the seeds. Each seed's comparison is kept in
-output/comparisons, and --resume takes from there what exists.
+output/comparisons: --resume takes from there what exists, and --again AutoMeta judges
+some models again and takes the others.
 
 Sets: parkinsons (random labelled rows), parkinsons-first (each patient's first rows in
 time), wisdm, heart, clinc150 (intents of domains held out whole, features by SVD) and
@@ -260,16 +261,20 @@ def compared(
 ) -> tuple[Comparison, float]:
     """Compare all models, or AutoMeta and the baselines alone; and tell the minutes."""
     path = KEPT / f"{name}-{seed}{'-alone' * alone}.joblib"
-    if args.resume and path.exists():
-        kept: tuple[Comparison, float] = joblib.load(path)
-        return kept
-    start = time.perf_counter()
+    kept, minutes = None, 0.0
+    if (args.resume or args.again) and path.exists():
+        kept, minutes = joblib.load(path)
+        if not args.again:
+            return kept, minutes
     case = CASES[name]
     X, y, task = data
     folds = min(case.n_folds, len(np.unique(task)))
     found = models(case, 20 if args.fast else None, seed)
     if alone:
         found = {n: m for n, m in found.items() if n == "AutoMeta" or is_baseline(m)}
+    if kept is not None:
+        found = {n: found[n] for n in args.again}
+    start = time.perf_counter()
     result = compare(
         found,
         *(X, y, task),
@@ -281,11 +286,25 @@ def compared(
         n_jobs=args.jobs,
         verbose=1,
     )
-    minutes = (time.perf_counter() - start) / 60
+    minutes += (time.perf_counter() - start) / 60
+    if kept is not None:
+        result = replaced(kept, result)
     if not args.fast:
         KEPT.mkdir(parents=True, exist_ok=True)
         joblib.dump((result, minutes), path)
     return result, minutes
+
+
+def replaced(kept: Comparison, again: Comparison) -> Comparison:
+    """Take some models from `again`: the supports are the same."""
+    old = kept.draws[~kept.draws.estimator.isin(again.names)]
+    draws = pd.concat([again.draws, old], ignore_index=True)
+    return Comparison(
+        draws,
+        baselines=kept.baselines,
+        metric=kept.metric,
+        greater_is_better=kept.greater_is_better,
+    )
 
 
 def is_baseline(model: Any) -> bool:
@@ -349,6 +368,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="for sets of few tasks")
     parser.add_argument("--jobs", type=int, default=None)
     parser.add_argument("--resume", action="store_true", help="take what was kept")
+    parser.add_argument("--again", nargs="+", default=[], help="but not these models")
     parser.add_argument("--fast", action="store_true", help="20 updates, nothing kept")
     arguments = parser.parse_args()
     for name in arguments.names:

@@ -227,7 +227,7 @@ def test_the_default_classifiers(shared_classes):
         member_params={"max_iter": 3},
     ).set_params(random_state=0)
     model.fit(X, y, task=task).adapt(X[:8], y[:8])
-    assert len(model.weights_.columns) == 3 + 5 * shared_classes
+    assert len(model.weights_.columns) == 4 + 4 * shared_classes
     np.testing.assert_allclose(model.predict_proba(X[8:16]).sum(axis=1), 1, rtol=1e-5)
 
 

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklmeta.baselines import PerTask, Pooled
+from sklmeta.baselines import FineTuneClassifier, PerTask, Pooled
 from sklmeta.closed_form import (
     BayesianLinearRegressor,
     DeepKernelClassifier,
@@ -81,6 +81,9 @@ def classifiers(
             members.append((f"pooled_{name}", Pooled(model)))
             shifted = Pooled(model, support="offset")
             members.append((f"pooled_{name}_shifted", shifted))
+    else:
+        pooled = FineTuneClassifier(random_state=seed, shared_classes=False)
+        members.append(("fine_tuned", pooled))
     return members
 
 

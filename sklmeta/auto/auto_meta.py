@@ -121,9 +121,10 @@ class AutoMetaClassifier(Blend):
     estimators : list of (str, estimator), default=None
         Members: meta-learners and baselines, anything that `sklmeta.adapted` takes,
         with `predict_proba`. None is `ProtoNetClassifier`, `MatchingNetClassifier`,
-        each task's own logistic regression and, with shared classes,
-        `DeepKernelClassifier`, logistic regression and gradient boosting on all tasks,
-        as they are and shifted to the support's frequencies. Their training is bounded
+        each task's own logistic regression, with classes of a task's own
+        `FineTuneClassifier`, and with shared ones `DeepKernelClassifier`, logistic
+        regression and gradient boosting on all tasks, as they are and shifted to the
+        support's frequencies. Their training is bounded
         by the table: 150 passes through its rows at most, and smaller meta-updates
         where tasks have many classes of their own; `member_params` overrides that.
 
