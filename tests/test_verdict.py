@@ -44,6 +44,8 @@ def test_verdict_refuses_claims_with_few_tasks():
     assert "pays" not in text
     text = by_shots({1: 0.2, 2: 0.2, 5: 0.1, 10: -0.2}, n_tasks=12).verdict()
     assert "best is: with 1 to 5 labelled rows meta; with 10 labelled rows own." in text
+    text = by_shots({0: 0.2, 1: -0.1, 2: 0.2, 5: -0.1, 10: 0.2}, n_tasks=12).verdict()
+    assert "with 0, 2 and 10 labelled rows meta; with 1 and 5 labelled rows own" in text
 
 
 def test_verdict_needs_both_kinds():

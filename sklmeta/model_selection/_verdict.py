@@ -107,7 +107,7 @@ def _with(chosen: Pairs, every: Pairs, unit: str) -> str:
 
 
 def _ranges(chosen: Pairs, every: Pairs) -> str:
-    """Write the shots as ranges of neighbours: "1 to 10 and 50"."""
+    """Write the shots as ranges of neighbours: "0, 2 to 10 and 50"."""
     runs: list[list[int]] = []
     previous = None
     for position, pair in enumerate(every):
@@ -119,7 +119,7 @@ def _ranges(chosen: Pairs, every: Pairs) -> str:
             runs.append([pair.shots])
         previous = position
     texts = [f"{run[0]}" if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
-    return " and ".join(texts)
+    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
 
 
 def _how_much(comparison: Comparison, pair: PairedDifference) -> str:
