@@ -72,6 +72,7 @@ class Case(NamedTuple):
     shared_classes: bool = True
     n_folds: int = 4
     params: dict[str, Any] | None = None  # of meta-learners, in place of defaults
+    learns_features: bool = False  # in `prepare`, which then goes into AutoMeta
 
 
 def load_clinc150() -> Data:
@@ -144,6 +145,7 @@ CASES = {
         shared_classes=False,
         n_folds=5,
         params=MANY_CLASSES,
+        learns_features=True,
     ),
     "tox21": Case(
         "Tox21: a new assay, whose molecules no other assay has",
@@ -210,6 +212,9 @@ def models(case: Case, max_iter: int | None, seed: int) -> dict[str, Any]:
         if case.params and "n_way" in model.get_params() and not is_baseline(model):
             model.set_params(**case.params)
     piped = {n: make_pipeline(*case.prepare(), m) for n, m in built.items()}
+    if case.learns_features:
+        preparation = make_pipeline(*case.prepare())
+        piped["AutoMeta"] = built["AutoMeta"].set_params(preparation=preparation)
     if case.load is load_parkinsons:
         # What an expert would do, who knows that the target was interpolated in time.
         alone = make_column_transformer(("passthrough", [TEST_TIME]))

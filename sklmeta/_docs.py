@@ -216,6 +216,13 @@ task a copy of the state, and leaves the learned one as it is.
 The order of minibatches in `adapt` depends on the number of rows alone, so that
 it is the same at every call, whatever other tasks are adapted to with it.
 """,
+    "preparation": """
+preparation : transformer, default=None
+    What turns X into numbers, such as a pipeline of a vectoriser and a
+    decomposition; every member gets a copy of its own. X may then be what this
+    takes: text, or a data frame with categories. Prepared *before* the blend, the
+    tasks held out to weigh the members are no longer unseen.
+""",
     "stacking": """
 cv : int, default={cv}
     Folds of training tasks for stacking. Each member is fitted once per fold and

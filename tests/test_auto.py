@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
+import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin, clone
+from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sklmeta import (
     AutoMetaClassifier,
@@ -239,6 +243,54 @@ def test_training_of_the_default_classifiers_is_bounded_by_the_table():
     few, many = (dict(classifiers("random", 0, False, 10**6, n)) for n in (5, 15))
     assert few["matching"].meta_batch_size == 16
     assert many["matching"].meta_batch_size == 4
+
+
+class Recorder(TransformerMixin, BaseEstimator):
+    """Text into numbers; remembers what each copy was fitted to."""
+
+    fitted_to: ClassVar[list] = []
+
+    def fit(self, X, y=None):
+        self.fitted_to.append({text.split()[0] for text in X})
+        self.is_fitted_ = True
+        return self
+
+    def transform(self, X):
+        return np.array([text.split()[1:] for text in X], dtype=np.float64)
+
+
+def test_preparation_never_sees_the_tasks_that_weigh_the_members(tasks):
+    X, y, task = tasks
+    text = np.array([" ".join(map(str, [t, *x])) for t, x in zip(task, X, strict=True)])
+    Recorder.fitted_to.clear()
+    model = AutoMetaRegressor(
+        estimators=ridges(), preparation=Recorder(), shots=[2], cv=4, random_state=0
+    )
+    model.fit(text, y, task=task)
+    every = {str(t) for t in task}
+    *held_out, final = [every - seen for seen in Recorder.fitted_to[::2]]
+    assert not final
+    assert set.union(*held_out) == every
+    assert sum(map(len, held_out)) == len(every)
+    plain = AutoMetaRegressor(estimators=ridges(), shots=[2], cv=4, random_state=0)
+    plain.fit(X, y, task=task).adapt(X[:3], y[:3])
+    model.adapt(text[:3], y[:3])
+    np.testing.assert_allclose(model.weights_, plain.weights_)
+    np.testing.assert_allclose(model.predict(text[3:9]), plain.predict(X[3:9]))
+
+
+def test_data_frames_reach_members_that_prepare_them(tasks):
+    X, y, task = tasks
+    frame = pd.DataFrame({"size": X[:, 0], "kind": np.where(X[:, 1] > 0, "a", "b")})
+    preparation = make_column_transformer(
+        (OneHotEncoder(), ["kind"]), ("passthrough", ["size"])
+    )
+    model = AutoMetaRegressor(
+        estimators=ridges(), preparation=preparation, shots=[2], random_state=0
+    )
+    model.fit(frame, y, task=task).adapt(frame[:3], y[:3])
+    assert np.isfinite(model.predict(frame[3:9])).all()
+    assert list(model.feature_names_in_) == ["size", "kind"]
 
 
 def test_the_default_regressors(tasks):

@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from sklmeta._compat import Interval, StrOptions, _BaseComposition
+from sklmeta._compat import HasMethods, Interval, StrOptions, _BaseComposition
 from sklmeta._few_shot import check_count
 from sklmeta.auto._evidence import Protocol, Table, fit_members, fold_evidence, joined
 from sklmeta.auto._portfolio import Members
@@ -28,6 +29,7 @@ from sklmeta.baselines._base import (
     BaselineEstimator,
     Codes,
     Predictors,
+    as_given,
     shots_of,
     spread,
 )
@@ -40,6 +42,7 @@ class Blend(BaselineEstimator, _BaseComposition):
 
     _parameter_constraints = {
         "estimators": [list, None],
+        "preparation": [HasMethods(["fit", "transform"]), None],
         "cv": [Interval(Integral, 2, None, closed="left")],
         "shots": ["array-like"],
         "n_draws": [Interval(Integral, 1, None, closed="left")],
@@ -51,6 +54,7 @@ class Blend(BaselineEstimator, _BaseComposition):
     }
 
     estimators: Members | None
+    preparation: Any
     cv: int
     shots: Sequence[int]
     n_draws: int
@@ -110,7 +114,17 @@ class Blend(BaselineEstimator, _BaseComposition):
             inner = inner_estimator(member)
             known = inner.get_params(deep=False)
             inner.set_params(**{k: v for k, v in params.items() if k in known})
-        return named
+        if self.preparation is None:
+            return named
+        return [(n, make_pipeline(clone(self.preparation), m)) for n, m in named]
+
+    def _options(self, X: Any) -> dict[str, Any]:
+        """Leave X to the members where all of them prepare it themselves."""
+        members = [member for _, member in self.estimators or []]
+        all_prepare = members and all(isinstance(m, Pipeline) for m in members)
+        if self.preparation is not None or all_prepare:
+            return as_given(X)
+        return super()._options(X)
 
     def _check_members(self, named: Members) -> None:
         if not named:
@@ -122,7 +136,7 @@ class Blend(BaselineEstimator, _BaseComposition):
                 kind = "classifier" if is_classifier(self) else "regressor"
                 raise ValueError(f"Member {name!r} is no {kind}.")
 
-    def _learn(self, X: NDArray, y: NDArray[Any], codes: Codes) -> Predictors | None:
+    def _learn(self, X: Any, y: NDArray[Any], codes: Codes) -> Predictors | None:
         for value in self.shots:
             check_count("shots", value, 0)
         rng = check_random_state(self.random_state)

@@ -12,6 +12,7 @@ import numpy as np
 import sklearn
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.utils import _safe_indexing
 
 from sklmeta.auto._stacking import Evidence
 from sklmeta.auto._support_losses import Codes, adapted_response, support_losses
@@ -24,7 +25,7 @@ MOST_QUERY_ROWS = 50
 class Table(NamedTuple):
     """Rows of all training tasks."""
 
-    X: NDArray[Any]
+    X: Any  # an array, or whatever all members prepare themselves
     y: NDArray[Any]
     codes: Codes
 
@@ -53,7 +54,7 @@ def fold_evidence(
 ) -> list[Evidence]:
     """Fit members to one part of the tasks and let them predict the others."""
     train, test = fold
-    own = Table(table.X[train], table.y[train], table.codes[train])
+    own = Table(_safe_indexing(table.X, train), table.y[train], table.codes[train])
     fitted = fit_members(members, own)
     # A class that no task of this part has cannot be adapted to.
     known = np.ones(len(test), dtype=bool)
@@ -63,7 +64,7 @@ def fold_evidence(
     rows = test[known]
     if not len(rows):
         return []
-    held = Table(table.X[rows], table.y[rows], table.codes[rows])
+    held = Table(_safe_indexing(table.X, rows), table.y[rows], table.codes[rows])
     rng = np.random.default_rng(seed)
     parts = []
     for k in protocol.shots:
@@ -106,12 +107,12 @@ def _one_draw(
     rows = None
     losses = np.full((len(tasks), len(members)), np.nan)
     if k:
-        rows = table.X[support], table.y[support], support_codes
+        rows = _safe_indexing(table.X, support), table.y[support], support_codes
         losses = support_losses(list(members), *rows, len(tasks), classes)
-    y = table.y[query]
+    X, y = _safe_indexing(table.X, query), table.y[query]
     columns = []
     for member in members:
-        values = adapted_response(member, rows, table.X[query], case, classes)
+        values = adapted_response(member, rows, X, case, classes)
         if classes is not None:
             values = values[np.arange(len(y)), np.searchsorted(classes, y)]
         columns.append(values)

@@ -11,6 +11,7 @@ import numpy as np
 import sklearn
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
+from sklearn.utils import _safe_indexing
 
 from sklmeta.baselines._base import spread
 from sklmeta.containers import adapted, zero_shot
@@ -63,7 +64,7 @@ def leave_out(codes: Codes, n_tasks: int) -> LeftOut:
     )
 
 
-def respond(model: Any, X: NDArray, codes: Codes | None) -> NDArray:
+def respond(model: Any, X: Any, codes: Codes | None) -> NDArray:
     """Predict numbers, or the probabilities of `model.classes_`."""
     method = "predict_proba" if is_classifier(model) else "predict"
     metadata = {} if codes is None else {"task": codes}
@@ -73,8 +74,8 @@ def respond(model: Any, X: NDArray, codes: Codes | None) -> NDArray:
 
 def adapted_response(
     model: Any,
-    support: tuple[NDArray, NDArray, Codes] | None,
-    X: NDArray,
+    support: tuple[Any, NDArray, Codes] | None,
+    X: Any,
     codes: Codes,
     classes: NDArray[Any] | None,
 ) -> Floats:  # shape: (n_samples,) or (n_samples, n_classes)
@@ -101,7 +102,7 @@ def losses_of(values: Floats, y: NDArray[Any], classes: NDArray[Any] | None) -> 
 
 def support_losses(
     members: list[Any],
-    X: NDArray,
+    X: Any,
     y: NDArray[Any],
     codes: Codes,
     n_tasks: int,
@@ -112,13 +113,13 @@ def support_losses(
     left = leave_out(codes, n_tasks)
     if not len(left.query):
         return losses
-    support = X[left.support], y[left.support], left.support_task
+    rows = _safe_indexing(X, left.support)
+    support = rows, y[left.support], left.support_task
+    query = _safe_indexing(X, left.query)
     counts = np.bincount(left.query_code, minlength=n_tasks)
     present = counts > 0
     for m, member in enumerate(members):
-        values = adapted_response(
-            member, support, X[left.query], left.query_task, classes
-        )
+        values = adapted_response(member, support, query, left.query_task, classes)
         each = losses_of(values, y[left.query], classes)
         totals = np.bincount(left.query_code, each, minlength=n_tasks)
         losses[present, m] = totals[present] / counts[present]

@@ -35,6 +35,8 @@ class AutoMetaRegressor(Blend):
         mixed model), `DeepKernelRegressor`, each task's own ridge regression, and
         gradient boosting on all tasks with the support's mean residual added.
 
+    %(preparation)s
+
     %(stacking)s
 
     Attributes
@@ -75,6 +77,7 @@ class AutoMetaRegressor(Blend):
         self,
         *,
         estimators: Members | None = None,
+        preparation: Any = None,
         cv: int = 3,
         shots: Sequence[int] = (0, 1, 2, 5, 10, 20),
         n_draws: int = 2,
@@ -85,6 +88,7 @@ class AutoMetaRegressor(Blend):
         verbose: int = 0,
     ):
         self.estimators = estimators
+        self.preparation = preparation
         self.cv = cv
         self.shots = shots
         self.n_draws = n_draws
@@ -127,6 +131,8 @@ class AutoMetaClassifier(Blend):
         support's frequencies. Their training is bounded
         by the table: 150 passes through its rows at most, and smaller meta-updates
         where tasks have many classes of their own; `member_params` overrides that.
+
+    %(preparation)s
 
     shared_classes : bool, default=True
         Whether all tasks speak of the same classes, for the blend and all members.
@@ -181,6 +187,7 @@ class AutoMetaClassifier(Blend):
         self,
         *,
         estimators: Members | None = None,
+        preparation: Any = None,
         shared_classes: bool = True,
         cv: int = 3,
         shots: Sequence[int] = (0, 1, 2, 5, 10, 20),
@@ -192,6 +199,7 @@ class AutoMetaClassifier(Blend):
         verbose: int = 0,
     ):
         self.estimators = estimators
+        self.preparation = preparation
         self.shared_classes = shared_classes
         self.cv = cv
         self.shots = shots

@@ -365,6 +365,15 @@ def spread(
     return columns
 
 
+def as_given(X: Any) -> dict[str, Any]:
+    """Options of `validate_data` that leave X to estimators inside."""
+    if hasattr(X, "columns"):
+        return {"skip_check_array": True}
+    options = {"dtype": None, "accept_sparse": "csr", "ensure_all_finite": False}
+    is_text = np.ndim(X) == 1 and np.asarray(X).dtype.kind in "OUT"
+    return {**options, "ensure_2d": False} if is_text else options
+
+
 def shots_of(y: NDArray[Any], codes: Codes, n_tasks: int, *, own: bool) -> Codes:
     """Support rows of each task; per class where classes are a task's own."""
     sizes = np.bincount(codes, minlength=n_tasks)

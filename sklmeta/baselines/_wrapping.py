@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing, get_tags
 
-from sklmeta.baselines._base import BaselineEstimator, Codes, Predictors, spread
+from sklmeta.baselines._base import (
+    BaselineEstimator,
+    Codes,
+    Predictors,
+    as_given,
+    spread,
+)
 from sklmeta.tasks import group_rows
 
 
@@ -32,9 +38,7 @@ class WrappingBaseline(BaselineEstimator):
         """Leave X to the estimator inside, unless its mean is needed."""
         if self.center:
             return super()._options(X)
-        if hasattr(X, "columns"):
-            return {"skip_check_array": True}
-        return {"dtype": None, "accept_sparse": "csr", "ensure_all_finite": False}
+        return as_given(X)
 
     def _select(self, X: Any, task: Any) -> tuple[Any, Codes, Predictors]:
         X, codes, models = super()._select(X, task)
