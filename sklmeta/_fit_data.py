@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,8 +80,15 @@ def check_rows(estimator: Any, X: Any, y: Any = "no_validation", **options: Any)
     options |= {"dtype": (np.float64, np.float32), "allow_nd": True}
     if is_mapped(X) and X.dtype.kind in "biuf":
         return _check_mapped_rows(estimator, X, y, **options)
-    try:
+    with hints_on_columns():
         return validate_data(estimator, X, y, **options)
+
+
+@contextmanager
+def hints_on_columns() -> Iterator[None]:
+    """Say what to do about columns that are not numbers."""
+    try:
+        yield
     except (ValueError, TypeError) as error:
         problem = str(error)
         if "string to float" in problem:

@@ -279,6 +279,12 @@ def test_preparation_never_sees_the_tasks_that_weigh_the_members(tasks):
     np.testing.assert_allclose(model.predict(text[3:9]), plain.predict(X[3:9]))
 
 
+def test_text_without_preparation_is_named():
+    text = np.array(["a b", "c d"] * 6, dtype=object)
+    with pytest.raises(ValueError, match="X has a column of text"):
+        AutoMetaRegressor(estimators=ridges()).fit(text[:, None], np.arange(12.0))
+
+
 def test_data_frames_reach_members_that_prepare_them(tasks):
     X, y, task = tasks
     frame = pd.DataFrame({"size": X[:, 0], "kind": np.where(X[:, 1] > 0, "a", "b")})

@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklmeta._compat import _fit_context
 from sklmeta._few_shot import few_shot_score
-from sklmeta._fit_data import unpack_collection
+from sklmeta._fit_data import hints_on_columns, unpack_collection
 from sklmeta.calibration._mixin import CalibrationMixin
 from sklmeta.calibration._temperature import soften
 from sklmeta.exceptions import NotAdaptedError
@@ -299,7 +299,8 @@ class BaselineEstimator(CalibrationMixin, BaseEstimator):
         return check_task(task, len(y))
 
     def _check_X_y(self, X: Any, y: Any, reset: bool) -> tuple[Any, NDArray[Any]]:
-        X, y = validate_data(self, X, y, reset=reset, **self._options(X))
+        with hints_on_columns():
+            X, y = validate_data(self, X, y, reset=reset, **self._options(X))
         y = column_or_1d(y, warn=True)
         if is_classifier(self) and reset:
             check_classification_targets(y)
@@ -315,7 +316,8 @@ class BaselineEstimator(CalibrationMixin, BaseEstimator):
     def _select(self, X: Any, task: Any) -> tuple[Any, Codes, Predictors]:
         """Validate the rows and find each one's model."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, **self._options(X))
+        with hints_on_columns():
+            X = validate_data(self, X, reset=False, **self._options(X))
         models = self._as_fitted if self._adapted is None else self._adapted
         if models is None:
             raise NotAdaptedError(
