@@ -372,7 +372,8 @@ def as_given(X: Any) -> dict[str, Any]:
     if hasattr(X, "columns"):
         return {"skip_check_array": True}
     options = {"dtype": None, "accept_sparse": "csr", "ensure_all_finite": False}
-    is_text = np.ndim(X) == 1 and np.asarray(X).dtype.kind in "OUT"
+    values = np.asarray(X)
+    is_text = values.ndim == 1 and values.dtype.kind in "OUT"
     return {**options, "ensure_2d": False} if is_text else options
 
 
