@@ -12,8 +12,9 @@ time), wisdm, heart, clinc150 (intents of domains held out whole, features by SV
 tox21 (assays, no molecule in two of them; fingerprints of radius 2 where RDKit is
 installed, else hashed pieces of the SMILES strings). Estimators have their default
 parameters, but for CLINC150, whose tasks have 15 classes: there meta-learners train on
-smaller meta-updates, as AutoMeta's members do by default; the page says which.
-AutoMeta blends its default portfolio.
+smaller meta-updates, as AutoMeta's members do by default; the page says which. There
+the features, which are learned, are prepared inside AutoMeta, for each of its members,
+and in a second line in front of it. AutoMeta blends its default portfolio.
 """
 
 # Authors: The sklmeta developers
@@ -33,6 +34,7 @@ import numpy as np
 import pandas as pd
 from field_models import load_heart, load_parkinsons, load_wisdm, prepare_heart
 from report import DOCS, PACKAGES, table, write_report
+from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import (
@@ -214,7 +216,8 @@ def models(case: Case, max_iter: int | None, seed: int) -> dict[str, Any]:
     piped = {n: make_pipeline(*case.prepare(), m) for n, m in built.items()}
     if case.learns_features:
         preparation = make_pipeline(*case.prepare())
-        piped["AutoMeta"] = built["AutoMeta"].set_params(preparation=preparation)
+        piped["AutoMeta, features in front"] = piped["AutoMeta"]
+        piped["AutoMeta"] = clone(built["AutoMeta"]).set_params(preparation=preparation)
     if case.load is load_parkinsons:
         # What an expert would do, who knows that the target was interpolated in time.
         alone = make_column_transformer(("passthrough", [TEST_TIME]))

@@ -5,16 +5,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
-import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin, clone
-from sklearn.compose import make_column_transformer
+from ridges import two_ridges
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sklmeta import (
     AutoMetaClassifier,
@@ -23,22 +18,13 @@ from sklmeta import (
     NearestCentroidBaseline,
     PerTask,
     Pooled,
-    ProtoNetClassifier,
     adapted,
 )
-from sklmeta.auto._portfolio import classifiers
 from sklmeta.auto._stacking import (
     WeightModel,
 )
 from sklmeta.auto._support_losses import leave_out, support_losses
 from sklmeta.datasets import make_classification_tasks, make_linear_tasks
-
-
-def ridges():
-    return [
-        ("own", PerTask(Ridge(alpha=0.1))),
-        ("pooled", Pooled(Ridge(), support="offset")),
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +34,9 @@ def tasks():
 
 @pytest.fixture(scope="module")
 def auto(tasks):
-    model = AutoMetaRegressor(estimators=ridges(), shots=[0, 1, 2, 6], random_state=0)
+    model = AutoMetaRegressor(
+        estimators=two_ridges(), shots=[0, 1, 2, 6], random_state=0
+    )
     return model.fit(*tasks)
 
 
@@ -77,7 +65,7 @@ def test_each_row_is_left_out_once_and_never_with_itself(sizes):
 
 def test_support_losses_against_a_loop(tasks):
     X, y, task = tasks
-    members = [model.fit(X, y, task=task) for _, model in ridges()]
+    members = [model.fit(X, y, task=task) for _, model in two_ridges()]
     rows = np.flatnonzero((task < 3) & (np.arange(len(y)) % 3 == 0))
     codes = task[rows]
     found = support_losses(members, X[rows], y[rows], codes, 3, None)
@@ -134,7 +122,7 @@ def test_it_is_about_as_good_as_its_best_member():
     X, y, task = make_linear_tasks(60, n_rows=20, random_state=0)
     old = task < 40
     mixed = BayesianLinearRegressor(hidden_layer_sizes=(), max_iter=60, random_state=0)
-    members = [*ridges(), ("mixed", mixed)]
+    members = [*two_ridges(), ("mixed", mixed)]
     model = AutoMetaRegressor(estimators=members, shots=[1, 4, 10], random_state=0)
     model.fit(X[old], y[old], task=task[old])
     for shots in (1, 4, 10):
@@ -218,123 +206,6 @@ def test_classes_of_a_tasks_own():
         assert (p[task[~old] == name][:, ~has] == 0).all()
 
 
-@pytest.mark.parametrize("shared_classes", [True, False])
-def test_the_default_classifiers(shared_classes):
-    X, y, task = make_classification_tasks(
-        10, n_rows=16, n_way=2, shared_labels=shared_classes, random_state=0
-    )
-    model = AutoMetaClassifier(
-        shared_classes=shared_classes,
-        shots=[2],
-        n_draws=1,
-        cv=2,
-        member_params={"max_iter": 3},
-    ).set_params(random_state=0)
-    model.fit(X, y, task=task).adapt(X[:8], y[:8])
-    assert len(model.weights_.columns) == 4 + 4 * shared_classes
-    np.testing.assert_allclose(model.predict_proba(X[8:16]).sum(axis=1), 1, rtol=1e-5)
-
-
-def test_training_of_the_default_classifiers_is_bounded_by_the_table():
-    small = dict(classifiers("random", 0, True, 480, 2))
-    assert small["prototypical"].max_iter == 150  # of 16 tasks of 10 + 20 rows
-    large = dict(classifiers("random", 0, True, 10**6, 2))
-    assert large["prototypical"].max_iter == ProtoNetClassifier().max_iter
-    few, many = (dict(classifiers("random", 0, False, 10**6, n)) for n in (5, 15))
-    assert few["matching"].meta_batch_size == 16
-    assert many["matching"].meta_batch_size == 4
-
-
-class Recorder(TransformerMixin, BaseEstimator):
-    """Text into numbers; remembers what each copy was fitted to."""
-
-    fitted_to: ClassVar[list] = []
-
-    def fit(self, X, y=None):
-        self.fitted_to.append({text.split()[0] for text in X})
-        self.is_fitted_ = True
-        return self
-
-    def transform(self, X):
-        return np.array([text.split()[1:] for text in X], dtype=np.float64)
-
-
-def test_preparation_never_sees_the_tasks_that_weigh_the_members(tasks):
-    X, y, task = tasks
-    text = np.array([" ".join(map(str, [t, *x])) for t, x in zip(task, X, strict=True)])
-    Recorder.fitted_to.clear()
-    model = AutoMetaRegressor(
-        estimators=ridges(), preparation=Recorder(), shots=[2], cv=4, random_state=0
-    )
-    model.fit(text, y, task=task)
-    every = {str(t) for t in task}
-    *held_out, final = [every - seen for seen in Recorder.fitted_to[::2]]
-    assert not final
-    assert set.union(*held_out) == every
-    assert sum(map(len, held_out)) == len(every)
-    plain = AutoMetaRegressor(estimators=ridges(), shots=[2], cv=4, random_state=0)
-    plain.fit(X, y, task=task).adapt(X[:3], y[:3])
-    model.adapt(text[:3], y[:3])
-    np.testing.assert_allclose(model.weights_, plain.weights_)
-    np.testing.assert_allclose(model.predict(text[3:9]), plain.predict(X[3:9]))
-
-
-def test_text_without_preparation_is_named():
-    text = np.array(["a b", "c d"] * 6, dtype=object)
-    with pytest.raises(ValueError, match="X has a column of text"):
-        AutoMetaRegressor(estimators=ridges()).fit(text[:, None], np.arange(12.0))
-
-
-def test_data_frames_reach_members_that_prepare_them(tasks):
-    X, y, task = tasks
-    frame = pd.DataFrame({"size": X[:, 0], "kind": np.where(X[:, 1] > 0, "a", "b")})
-    preparation = make_column_transformer(
-        (OneHotEncoder(), ["kind"]), ("passthrough", ["size"])
-    )
-    model = AutoMetaRegressor(
-        estimators=ridges(), preparation=preparation, shots=[2], random_state=0
-    )
-    model.fit(frame, y, task=task).adapt(frame[:3], y[:3])
-    assert np.isfinite(model.predict(frame[3:9])).all()
-    assert list(model.feature_names_in_) == ["size", "kind"]
-
-
-def test_the_default_regressors(tasks):
-    X, y, task = tasks
-    model = AutoMetaRegressor(
-        shots=[3], n_draws=1, cv=2, random_state=0, member_params={"max_iter": 3}
-    )
-    model.fit(X, y, task=task).adapt(X[:6], y[:6])
-    assert list(model.estimators_) == [
-        *("bayesian_linear", "mixed_model", "deep_kernel", "own_ridge", "pooled"),
-    ]
-    assert model.estimators_["deep_kernel"].max_iter == 3
-    assert np.isfinite(model.predict(X)).all()
-
-
-def test_members_parameters_are_its_own():
-    model = AutoMetaRegressor(estimators=ridges())
-    assert model.get_params()["own__estimator__alpha"] == 0.1
-    model.set_params(own__estimator__alpha=3.0, cv=2)
-    assert model.get_params()["own__estimator__alpha"] == 3.0
-    assert clone(model).get_params()["own__estimator__alpha"] == 3.0
-    model.set_params(own=PerTask(Ridge(alpha=7.0)))
-    assert model.estimators[0][1].estimator.alpha == 7.0
-    assert "own__estimator__alpha" not in model.get_params(deep=False)
-
-
-def test_pipelines_as_members(tasks):
-    X, y, task = tasks
-    inside = make_pipeline(StandardScaler(), PerTask(Ridge(alpha=0.1)))
-    model = AutoMetaRegressor(estimators=[("pipe", inside)], random_state=0)
-    model.fit(X, y, task=task).adapt(X[:5], y[:5])
-    scaler = StandardScaler().fit(X)
-    own = Ridge(alpha=0.1).fit(scaler.transform(X[:5]), y[:5])
-    np.testing.assert_allclose(
-        model.predict(X[5:9]), own.predict(scaler.transform(X[5:9]))
-    )
-
-
 def test_first_rows_as_support():
     # The first rows of a task are useless, the others tell all: with "first" the
     # member that reads them is not believed.
@@ -356,21 +227,6 @@ def test_first_rows_as_support():
     assert weights["first"] < 0.2
 
 
-@pytest.mark.parametrize(
-    ("estimators", "error", "message"),
-    [
-        ([], ValueError, "estimators is empty"),
-        ([("own", Ridge())], TypeError, "has no `adapt`"),
-        ([("own", PerTask(LogisticRegression()))], ValueError, "'own' is no regressor"),
-        ([*ridges(), *ridges()], ValueError, "not unique"),
-        ([("a__b", PerTask(Ridge()))], ValueError, "must not contain __"),
-    ],
-)
-def test_bad_members(tasks, estimators, error, message):
-    with pytest.raises(error, match=message):
-        AutoMetaRegressor(estimators=estimators).fit(*tasks)
-
-
 def test_bad_shots_are_told_before_any_training(tasks):
     Spy.fits.clear()
     model = AutoMetaRegressor(estimators=[("spy", Spy())], shots=[-1])
@@ -390,7 +246,7 @@ def test_an_interrupted_fit_leaves_what_was_there(tasks):
     with pytest.raises(KeyboardInterrupt):
         fresh.fit(X, y, task=task)
     assert not hasattr(fresh, "tasks_")
-    model = AutoMetaRegressor(estimators=ridges(), shots=[3], random_state=0)
+    model = AutoMetaRegressor(estimators=two_ridges(), shots=[3], random_state=0)
     model.fit(X, y, task=task)
     expected = model.predict(X)
     model.set_params(estimators=[("spy", Interrupted())])
@@ -400,7 +256,9 @@ def test_an_interrupted_fit_leaves_what_was_there(tasks):
 
 
 def test_progress_on_request(tasks, capsys):
-    model = AutoMetaRegressor(estimators=ridges(), shots=[3], verbose=1, random_state=0)
+    model = AutoMetaRegressor(
+        estimators=two_ridges(), shots=[3], verbose=1, random_state=0
+    )
     model.fit(*tasks)
     assert "stacking: 100%" in capsys.readouterr().err
 
@@ -408,7 +266,7 @@ def test_progress_on_request(tasks, capsys):
 def test_same_seed_same_result(tasks):
     X, y, task = tasks
     found = [
-        AutoMetaRegressor(estimators=ridges(), shots=[2], random_state=3)
+        AutoMetaRegressor(estimators=two_ridges(), shots=[2], random_state=3)
         .fit(X, y, task=task)
         ._weight_model
         for _ in range(2)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.ensemble import (
@@ -28,14 +28,12 @@ from sklmeta.metric_based import MatchingNetClassifier, ProtoNetClassifier
 Members = list[tuple[str, Any]]
 
 MOST_PASSES = 150
-"""Through all rows, of a classifier's training. With the few hundred rows that three
-hospitals have, 1,000 meta-updates are 700 passes: members became worse than after 150
-(prototypical from 20 rows .69 instead of .72, deep kernel .66 instead of .71)."""
+"""Through all rows, of a classifier's training. With the 800 rows of three hospitals,
+1,000 meta-updates would be 600; members were worse after as many."""
 
 MANY_CLASSES: dict[str, Any] = {"meta_batch_size": 4, "n_query": 6}
-"""Of tasks with more than five classes of their own. With the default's 16 tasks and 20
-query rows of 15 intents each, a prototypical network takes five times as long for a
-point of accuracy (CLINC150)."""
+"""Of tasks with more than five classes of their own. Where they have 15, a meta-update
+has 960 rows then, instead of the 7,200 of the defaults."""
 
 
 def regressors(support: Any, seed: int | None) -> Members:
@@ -52,16 +50,24 @@ def regressors(support: Any, seed: int | None) -> Members:
     ]
 
 
+class Size(NamedTuple):
+    """How large a table is."""
+
+    n_rows: int
+    n_tasks: int
+    n_ways: float  # classes of a typical task
+
+
 def classifiers(
-    support: Any, seed: int | None, shared_classes: bool, n_rows: int, n_ways: float
+    support: Any, seed: int | None, shared_classes: bool, size: Size
 ) -> Members:
-    """Members for a table of `n_rows`, with `n_ways` classes to a task."""
+    """Members for a table of this size."""
     common: dict[str, Any] = {
         "support": support,
         "random_state": seed,
         "shared_classes": shared_classes,
     }
-    if not shared_classes and n_ways > 5:
+    if not shared_classes and size.n_ways > 5:
         common.update(MANY_CLASSES)
     logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     members: Members = [
@@ -69,10 +75,11 @@ def classifiers(
         ("matching", MatchingNetClassifier(**common)),
     ]
     if shared_classes:
-        # With classes of their own it learned those of `fit` by heart (CLINC150).
+        # Where tasks have many classes of their own, it is worse than centroids of the
+        # raw features (docs/comparisons/clinc150.md).
         members.append(("deep_kernel", DeepKernelClassifier(**common)))
     for _, member in members:
-        _bound_passes(member, n_rows, 1.0 if shared_classes else n_ways)
+        _bound_passes(member, size, shared_classes)
     members.append(("own_logistic", PerTask(logistic, shared_classes=shared_classes)))
     if shared_classes:
         boosting = HistGradientBoostingClassifier(random_state=seed)
@@ -87,9 +94,12 @@ def classifiers(
     return members
 
 
-def _bound_passes(member: Any, n_rows: int, n_ways: float) -> None:
+def _bound_passes(member: Any, size: Size, shared_classes: bool) -> None:
     """Take no more meta-updates than go through all rows `MOST_PASSES` times."""
-    per_class = np.mean(member.n_shots) + member.n_query
-    rows = member.meta_batch_size * n_ways * per_class
-    most = math.ceil(MOST_PASSES * n_rows / rows)
+    of_episode = np.mean(member.n_shots) + member.n_query
+    if not shared_classes:  # then these are counted per class
+        of_episode *= size.n_ways
+    rows_of_task = min(of_episode, size.n_rows / size.n_tasks)
+    rows_of_update = member.meta_batch_size * rows_of_task
+    most = math.ceil(MOST_PASSES * size.n_rows / rows_of_update)
     member.set_params(max_iter=min(member.max_iter, most))

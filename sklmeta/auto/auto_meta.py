@@ -14,7 +14,7 @@ from sklearn.utils import ClassifierTags, RegressorTags
 
 from sklmeta._docs import document
 from sklmeta.auto._blend import Blend
-from sklmeta.auto._portfolio import Members, classifiers, regressors
+from sklmeta.auto._portfolio import Members, Size, classifiers, regressors
 from sklmeta.baselines._base import Codes, Predictors
 
 
@@ -128,9 +128,9 @@ class AutoMetaClassifier(Blend):
         each task's own logistic regression, with classes of a task's own
         `FineTuneClassifier`, and with shared ones `DeepKernelClassifier`, logistic
         regression and gradient boosting on all tasks, as they are and shifted to the
-        support's frequencies. Their training is bounded
-        by the table: 150 passes through its rows at most, and smaller meta-updates
-        where tasks have many classes of their own; `member_params` overrides that.
+        support's frequencies. Their training is bounded by the table: 150 passes
+        through its rows at most, and smaller meta-updates where tasks have many
+        classes of their own; `member_params` overrides that.
 
     %(preparation)s
 
@@ -213,8 +213,9 @@ class AutoMetaClassifier(Blend):
     def _portfolio(self, seed: int | None, y: NDArray[Any], codes: Codes) -> Members:
         classes = self.classes_.searchsorted(y)
         pairs = np.unique(np.column_stack([codes, classes]), axis=0)
-        n_ways = float(np.median(np.bincount(pairs[:, 0])))
-        return classifiers(self.support, seed, self.shared_classes, len(y), n_ways)
+        n_ways = np.bincount(pairs[:, 0])
+        size = Size(len(y), len(n_ways), float(np.median(n_ways)))
+        return classifiers(self.support, seed, self.shared_classes, size)
 
     def _predict(self, X: Any, codes: Codes, models: Predictors) -> NDArray[Any]:
         values = self._probabilities(X, codes, models)
