@@ -78,6 +78,15 @@ def test_shot_curve_draws_the_table(comparison):
     assert one.get_color() != two.get_color()
     assert one.get_linestyle() != two.get_linestyle()
     assert one.get_marker() != two.get_marker()
+    assert display.ax_.get_xlabel() == "Labelled rows of a task"
+
+
+def test_shot_curve_counts_rows_per_class_where_tasks_have_their_own():
+    X, y, task = make_classification_tasks(8, n_rows=30, n_way=3, random_state=0)
+    own = PerTask(LogisticRegression(), shared_classes=False)
+    result = compare({"own": own}, X, y, task, shots=[1, 2], n_draws=1)
+    axes = ShotCurveDisplay.from_comparison(result).ax_
+    assert axes.get_xlabel() == "Labelled rows per class of a task"
 
 
 def test_shot_curve_of_some_on_given_axes(comparison):

@@ -8,8 +8,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, in an order in
-# which neighbours differ in lightness as well.
-COLOURS = ("#0072B2", "#E69F00", "#000000", "#009E73", "#D55E00", "#56B4E9", "#CC79A7")
+# which neighbours differ in lightness as well; grey, in place of their yellow, which
+# white paper swallows.
+COLOURS = (
+    *("#0072B2", "#E69F00", "#000000", "#009E73"),
+    *("#D55E00", "#56B4E9", "#CC79A7", "#7F7F7F"),
+)
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h")
 

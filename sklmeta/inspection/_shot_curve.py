@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from sklmeta.inspection._drawing import Display, style, upper_first
 from sklmeta.inspection._scores import scores_of_predictions
 from sklmeta.model_selection import Comparison, compare
+from sklmeta.model_selection._comparison_text import rows_per_class
 
 MOST_NAMES_INSIDE = 6
 
@@ -211,7 +212,8 @@ class ShotCurveDisplay(Display):
                     x, own.low, own.high, color=look["color"], alpha=0.13, linewidth=0
                 )
         ax.set_xticks(range(len(position)), [str(k) for k in position])
-        ax.set_xlabel("Labelled rows of a task")
+        unit = "rows per class" if rows_per_class(comparison) else "rows"
+        ax.set_xlabel(f"Labelled {unit} of a task")
         ax.set_ylabel(upper_first(comparison.metric))
         ax.grid(axis="y", alpha=0.3)
         # Many names would cover the curves.
