@@ -122,8 +122,9 @@ def test_rows_of_a_task_without_labels_are_refused(folder, capsys):
     assert "'s1', 's2'" in capsys.readouterr().err
 
 
-def test_calibrated_models_predict_intervals(folder):
-    sales(n_stores=44).to_csv("sales.csv", index=False)
+@pytest.mark.parametrize("n_stores", [44, 10])  # a quarter of ten would be too few
+def test_calibrated_models_predict_intervals(folder, n_stores):
+    sales(n_stores=n_stores).to_csv("sales.csv", index=False)
     model = ["--model", "linear mixed model", "--out", "m.skops", "--calibrate"]
     assert main(["fit", *QUICK, *model]) == 0
     support = ["--support", "labelled.csv", "--out", "out.csv", "--coverage", "0.8"]
@@ -131,6 +132,12 @@ def test_calibrated_models_predict_intervals(folder):
     written = pd.read_csv("out.csv")
     assert (written.low < written.prediction).all()
     assert (written.prediction < written.high).all()
+
+
+def test_calibration_needs_nine_tasks(folder, capsys):
+    sales(n_stores=8).to_csv("sales.csv", index=False)
+    assert main(["fit", *QUICK, "--out", "m.skops", "--calibrate"]) == 1
+    assert "need 9 tasks; there are 8" in capsys.readouterr().err
 
 
 def test_classification_with_probabilities(folder, capsys):
@@ -171,7 +178,6 @@ def test_classification_with_probabilities(folder, capsys):
         (["compare", *DATA, "--shots", "500"], "No two tasks have a row left"),
         (["compare", *DATA, "--task", "empty"], "holds 0 task(s)"),
         (["fit", *DATA, "--out", "model.pkl"], "must end in .skops"),
-        (["fit", *DATA, "--out", "m.skops", "--calibrate"], "need 9"),
         (["predict", "none.skops", "new.csv"], "no file none.skops"),
         (["predict", "sales.csv", "new.csv"], "is no model that"),
     ],

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from sklmeta.calibration._conformal import winkler_score
+from sklmeta.calibration._cross import cross_calibrated
 from sklmeta.calibration._models import (
     calibrated,
     few_shot_intervals,
@@ -14,6 +15,7 @@ from sklmeta.calibration._models import (
 
 __all__ = [
     "calibrated",
+    "cross_calibrated",
     "few_shot_intervals",
     "predict_interval",
     "winkler_score",

@@ -29,6 +29,7 @@ from sklmeta.calibration._temperature import fit_temperature
 from sklmeta.tasks import check_task
 
 SHOTS = (0, 1, 2, 5, 10, 20, 50)
+Evidence = dict[int, tuple[NDArray[Any], ...]]
 
 
 def _only_regressor(self: Any) -> bool:
@@ -92,6 +93,32 @@ class CalibrationMixin:
         ValueError
             If `fit` has seen one of the tasks, or if no task has rows to spare.
         """
+        evidence = self._gather_evidence(
+            X, y, task, shots=shots, n_draws=n_draws, random_state=random_state
+        )
+        if not evidence:
+            largest = np.bincount(check_task(task, len(np.asarray(y)))[0]).max()
+            raise ValueError(
+                f"No task has a row left to predict with shots={shots!r}: the largest "
+                f"has {largest} row(s)."
+            )
+        self._calibrate_from(evidence)
+        return self
+
+    def _calibrate_from(self, evidence: Evidence) -> None:
+        self._calibration = {k: self._learn_size(rows) for k, rows in evidence.items()}
+
+    def _gather_evidence(
+        self,
+        X: Any,
+        y: ArrayLike,
+        task: ArrayLike,
+        *,
+        shots: int | Sequence[int],
+        n_draws: int,
+        random_state: Any,
+    ) -> Evidence:
+        """Judge uncalibrated predictions of unseen tasks, by number of support rows."""
         check_is_fitted(self)
         check_consistent_length(X, y, task)
         codes, labels = check_task(task, len(np.asarray(y)))
@@ -101,18 +128,12 @@ class CalibrationMixin:
         for value in values:
             check_count("shots", value, 0)
         own = getattr(self, "shared_classes_", True) is False
-        possible = [
-            k for k in sorted(set(values)) if k < sizes.max() and (k or not own)
-        ]
-        if not possible:
-            raise ValueError(
-                f"No task has a row left to predict with shots={values}: the largest "
-                f"has {sizes.max()} row(s)."
-            )
+        evidence = {}
         before, self._calibration = self._calibration, None
-        calibration = {}
         try:
-            for k in possible:
+            for k in sorted(set(values)):
+                if k >= sizes.max() or (own and not k):
+                    continue
                 draws = few_shot_predictions(
                     self,
                     X,
@@ -122,12 +143,10 @@ class CalibrationMixin:
                     n_draws=n_draws,
                     random_state=random_state,
                 )
-                calibration[k] = self._calibrate_size(draws, sizes > k)
-        except BaseException:
+                evidence[k] = self._judge_size(draws, sizes > k)
+        finally:
             self._calibration = before
-            raise
-        self._calibration = calibration
-        return self
+        return evidence
 
     @available_if(_only_regressor)
     def predict_interval(
@@ -201,10 +220,13 @@ class CalibrationMixin:
             )
         return quantile
 
-    def _calibrate_size(
+    def _judge_size(
         self, draws: Iterator[FewShotDraw], full: NDArray[np.bool_]
-    ) -> Any:
-        """Calibrate for one number of shots, from tasks that are large enough."""
+    ) -> tuple[NDArray[Any], ...]:
+        """Rows of the tasks that are large enough: scores, or probabilities, and tasks.
+
+        A regressor's are (score, task), a classifier's (probabilities, class, task).
+        """
         parts: list[tuple[NDArray[Any], ...]] = []
         for draw in draws:
             rows = full[draw.codes]
@@ -217,10 +239,13 @@ class CalibrationMixin:
                 mean, std = _mean_and_std(draw.model, draw.X_query, draw.metadata)
                 scores = np.abs(np.asarray(draw.y_true, np.float64) - mean) / std
                 parts.append((scores[rows], draw.codes[rows]))
-        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+
+    def _learn_size(self, rows: tuple[NDArray[Any], ...]) -> Any:
+        """Learn from what was judged with one number of support rows."""
         if is_classifier(self):
-            return fit_temperature(columns[0], columns[1], columns[2])
-        return tuple(collect_scores(columns[0], columns[1]))
+            return fit_temperature(*rows)
+        return tuple(collect_scores(*rows))
 
     def _calibrated_size(self, shots: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return the calibrated size to use for each number of shots."""

@@ -17,7 +17,7 @@ import sklearn
 from pandas.api.types import is_numeric_dtype
 
 from sklmeta import adapted
-from sklmeta.calibration import calibrated, predict_interval
+from sklmeta.calibration import calibrated, cross_calibrated, predict_interval
 from sklmeta.cli._models import compared, piped, single
 from sklmeta.cli._report import write_report
 from sklmeta.cli._store import load_model, save_model
@@ -121,7 +121,7 @@ def run_compare(arguments: argparse.Namespace) -> None:
 
 
 def run_fit(arguments: argparse.Namespace) -> None:
-    """Fit a model to all tasks, less those it is calibrated on, and keep it."""
+    """Fit a model to the tasks, calibrate it if asked to, and keep it."""
     check_writable(arguments.out)
     require("skops", "Models are kept with skops")
     if Path(arguments.out).suffix != ".skops":
@@ -133,31 +133,38 @@ def run_fit(arguments: argparse.Namespace) -> None:
     model = piped(
         single(arguments.model, classification, options), preparation(table.X)
     )
-    rows = np.arange(len(table.y))
-    held = rows[:0]
     if arguments.calibrate:
-        split = TaskShuffleSplit(1, test_size=0.25, random_state=arguments.seed)
-        rows, held = next(split.split(table.X, table.y, groups=table.task))
-        n_held = len(np.unique(table.task[held]))
-        if n_held < FEWEST_TO_CALIBRATE:
-            raise DataError(
-                f"--calibrate holds out a quarter of the tasks, here {n_held}; 90 % "
-                f"intervals need {FEWEST_TO_CALIBRATE}. Fit without it, or bring more "
-                "tasks."
-            )
-    with sklearn.config_context(enable_metadata_routing=True):
-        model.fit(table.X.iloc[rows], table.y[rows], task=table.task[rows])
-    if len(held):
-        model = calibrated(model, table.X.iloc[held], table.y[held], table.task[held])
+        model = _fit_calibrated(model, table, arguments)
+    else:
+        with sklearn.config_context(enable_metadata_routing=True):
+            model.fit(table.X, table.y, task=table.task)
     meta = {
         "task": arguments.task,
         "target": arguments.target,
         "features": [str(name) for name in table.X.columns],
         "classification": bool(classification),
-        "calibrated": bool(len(held)),
+        "calibrated": arguments.calibrate,
     }
     save_model(model, meta, arguments.out)
     say(f"Model: {arguments.out}")
+
+
+def _fit_calibrated(model: Any, table: Table, arguments: argparse.Namespace) -> Any:
+    """Calibrate on a quarter of the tasks, or on all where a quarter is too few."""
+    n_tasks = len(np.unique(table.task))
+    if n_tasks < FEWEST_TO_CALIBRATE:
+        raise DataError(
+            f"90 % intervals need {FEWEST_TO_CALIBRATE} tasks; there are {n_tasks}. "
+            "Fit without --calibrate, or bring more tasks."
+        )
+    if n_tasks < 4 * FEWEST_TO_CALIBRATE:
+        say("Calibrating on all tasks by cross-validation, which takes six fits.")
+        return cross_calibrated(model, table.X, table.y, table.task)
+    split = TaskShuffleSplit(1, test_size=0.25, random_state=arguments.seed)
+    old, held = next(split.split(table.X, table.y, groups=table.task))
+    with sklearn.config_context(enable_metadata_routing=True):
+        model.fit(table.X.iloc[old], table.y[old], task=table.task[old])
+    return calibrated(model, table.X.iloc[held], table.y[held], table.task[held])
 
 
 def run_predict(arguments: argparse.Namespace) -> None:

@@ -98,7 +98,8 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--calibrate",
         action="store_true",
-        help="hold out a quarter of the tasks for intervals and probabilities",
+        help="calibrate intervals and probabilities: on a quarter of the tasks, held "
+        "out, or with fewer than 36 on all of them, by cross-validation",
     )
     fit.set_defaults(run=run_fit)
 
