@@ -9,7 +9,7 @@ same 2,000 new ones, of 100 query rows each. The gradient-based learners follow 
 paper: a network 1-40-40-1, one inner step of .01 on 10 rows, meta-updates of 25 tasks
 with Adam at 1e-3, no standardisation; more steps at test time by
 ``set_params(adapt_steps=...)``. What differs is in `models`; the others have their
-default parameters, some with more meta-updates.
+default parameters, some with more meta-updates, the meta-LSTM with a larger `lr`.
 """
 
 # Authors: The sklmeta developers
@@ -101,7 +101,7 @@ def models(seed: int) -> dict[str, Any]:
             max_iter=30_000,
             standardize=False,
         ),
-        "meta-LSTM": MetaLSTMRegressor(max_iter=10_000),
+        "meta-LSTM": MetaLSTMRegressor(lr=1e-2, max_iter=10_000),
         "fine-tuned": FineTuneRegressor(tune="all", max_iter=10_000),
     }
     return {k: model.set_params(random_state=seed) for k, model in built.items()}
