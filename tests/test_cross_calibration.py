@@ -15,6 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 from sklearn.utils.validation import check_is_fitted
 
 from sklmeta import (
@@ -105,7 +106,7 @@ def test_temperature_of_classes_that_differ_between_folds():
         model = NearestCentroidBaseline(shared_classes=False)
         model.fit(X[train], y[train], task=task[train])
         rows = model._gather_evidence(
-            X[held], y[held], task[held], shots=2, n_draws=5, random_state=0
+            X[held], y[held], task[held], shots=[2], n_draws=5, random_state=0
         )
         probabilities, target, code = rows[2]
         wide = np.zeros((len(target), 80))
@@ -164,7 +165,11 @@ def test_fewer_tasks_than_half_as_many_would_do(linear):
         half.adapt(X[:5], y[:5]).predict_interval(X)
 
 
-def test_errors(linear):
+def test_mistakes_are_told_before_anything_is_fitted(linear, monkeypatch):
+    def fit(*args, **kwargs):
+        raise AssertionError("fitted")
+
+    monkeypatch.setattr(PerTask, "fit", fit)
     X, y, task = linear
     halves = np.arange(len(y)) % 2 == 0
     folds = [(np.flatnonzero(halves), np.flatnonzero(~halves))]
@@ -172,9 +177,14 @@ def test_errors(linear):
         cross_calibrated(PerTask(Ridge()), X, y, task, cv=folds)
     with pytest.raises(TypeError, match="has no `adapt`"):
         cross_calibrated(Ridge(), X, y, task)
-    with pytest.raises(ValueError, match=r"No task has a row left .* shots=40"):
+    with pytest.raises(ValueError, match=r"No task has a row left .* shots=\[40\]"):
         cross_calibrated(PerTask(Ridge()), X, y, task, shots=40)
     with pytest.raises(ValueError, match="shots must be an int"):
         cross_calibrated(PerTask(Ridge()), X, y, task, shots=[-1])
+    with pytest.raises(AttributeError, match="predict_proba"):
+        cross_calibrated(PerTask(LinearSVC()), X, y > 0, task)
+    own = NearestCentroidBaseline(shared_classes=False)
+    with pytest.raises(ValueError, match="shots of 1 or more"):
+        cross_calibrated(own, X, y > 0, task, shots=0)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         cross_calibrated(PerTask(Ridge()), X, y[1:], task)

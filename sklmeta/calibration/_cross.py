@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import sklearn
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.utils import _safe_indexing, check_consistent_length, column_or_1d
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklmeta.calibration._mixin import SHOTS, Evidence
+from sklmeta._few_shot import check_count
+from sklmeta.calibration._mixin import SHOTS, Evidence, possible_shots
 from sklmeta.containers import inner_estimator, rebuilt
 from sklmeta.tasks import check_task
 
@@ -115,23 +116,26 @@ def cross_calibrated(
     # model_selection needs the estimators, and these the calibration.
     from sklmeta.model_selection._validation import make_folds
 
-    inner_estimator(model)  # raises before any training starts
+    # All that can be wrong is found before any training starts.
+    inner = inner_estimator(model)
+    if is_classifier(inner):
+        _ = inner.predict_proba
     check_consistent_length(X, y, task)
     targets = column_or_1d(y)
     codes, labels = check_task(task, len(targets))
     table = (X, targets, labels[codes])
-    options = {"shots": shots, "n_draws": n_draws, "random_state": random_state}
+    options = {
+        "shots": possible_shots(shots, codes),
+        "n_draws": n_draws,
+        "random_state": random_state,
+    }
+    check_count("n_draws", n_draws, 1)
     folds = make_folds(cv, X, targets, codes, labels)
     with sklearn.config_context(enable_metadata_routing=True):
         found = Parallel(n_jobs=n_jobs)(
             delayed(_judge_fold)(clone(model), table, *fold, options) for fold in folds
         )
         evidence = _pool(found)
-        if not evidence:
-            raise ValueError(
-                f"No task has a row left to predict with shots={shots!r}: the largest "
-                f"has {np.bincount(codes).max()} row(s)."
-            )
         fitted = clone(model).fit(X, targets, task=labels[codes])
 
     def calibrate(estimator: Any, support: Any) -> Any:

@@ -93,19 +93,23 @@ class CalibrationMixin:
         ValueError
             If `fit` has seen one of the tasks, or if no task has rows to spare.
         """
+        check_is_fitted(self)
+        check_consistent_length(X, y, task)
         evidence = self._gather_evidence(
-            X, y, task, shots=shots, n_draws=n_draws, random_state=random_state
+            *(X, y, task),
+            shots=possible_shots(shots, task),
+            n_draws=n_draws,
+            random_state=random_state,
         )
-        if not evidence:
-            largest = np.bincount(check_task(task, len(np.asarray(y)))[0]).max()
-            raise ValueError(
-                f"No task has a row left to predict with shots={shots!r}: the largest "
-                f"has {largest} row(s)."
-            )
         self._calibrate_from(evidence)
         return self
 
     def _calibrate_from(self, evidence: Evidence) -> None:
+        if not evidence:
+            raise ValueError(
+                "Where classes are a task's own nothing can be predicted without a "
+                "support row: calibrate for shots of 1 or more."
+            )
         self._calibration = {k: self._learn_size(rows) for k, rows in evidence.items()}
 
     def _gather_evidence(
@@ -114,24 +118,22 @@ class CalibrationMixin:
         y: ArrayLike,
         task: ArrayLike,
         *,
-        shots: int | Sequence[int],
+        shots: Sequence[int],
         n_draws: int,
         random_state: Any,
     ) -> Evidence:
-        """Judge uncalibrated predictions of unseen tasks, by number of support rows."""
-        check_is_fitted(self)
-        check_consistent_length(X, y, task)
+        """Judge uncalibrated predictions of unseen tasks, by number of support rows.
+
+        Numbers that no task can give are passed over.
+        """
         codes, labels = check_task(task, len(np.asarray(y)))
         self._check_unseen(labels)
         sizes = np.bincount(codes)
-        values = [shots] if isinstance(shots, int) else list(shots)
-        for value in values:
-            check_count("shots", value, 0)
         own = getattr(self, "shared_classes_", True) is False
         evidence = {}
         before, self._calibration = self._calibration, None
         try:
-            for k in sorted(set(values)):
+            for k in shots:
                 if k >= sizes.max() or (own and not k):
                     continue
                 draws = few_shot_predictions(
@@ -286,6 +288,27 @@ class CalibrationMixin:
                 "them say nothing about new ones. Hold tasks out: fit on some, "
                 "calibrate on others."
             )
+
+
+def possible_shots(shots: int | Sequence[int], task: ArrayLike) -> list[int]:
+    """Return the numbers of support rows that leave some task a row to predict.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    values = [shots] if isinstance(shots, int) else list(shots)
+    for value in values:
+        check_count("shots", value, 0)
+    largest = int(np.unique(np.asarray(task), return_counts=True)[1].max(initial=0))
+    possible = sorted({k for k in values if k < largest})
+    if not possible:
+        raise ValueError(
+            f"No task has a row left to predict with shots={values}: the largest has "
+            f"{largest} row(s)."
+        )
+    return possible
 
 
 def _mean_and_std(
