@@ -96,8 +96,8 @@ def cross_calibrated(
     .. [1] V. Vovk, "Cross-conformal predictors", Annals of Mathematics and Artificial
        Intelligence, 2015.
     .. [2] R. F. Barber, E. J. Candès, A. Ramdas and R. J. Tibshirani, "Predictive
-       inference with the jackknife+", Annals of Statistics, 2021. Theirs keeps the
-       model of each fold; this is their comparison without it.
+       inference with the jackknife+", Annals of Statistics, 2021. Their CV+ predicts
+       with the models of all folds; here the model fitted to all tasks predicts.
 
     Examples
     --------

@@ -95,9 +95,10 @@ class CalibrationMixin:
         """
         check_is_fitted(self)
         check_consistent_length(X, y, task)
+        codes, _ = check_task(task, len(np.asarray(y)))
         evidence = self._gather_evidence(
             *(X, y, task),
-            shots=possible_shots(shots, task),
+            shots=possible_shots(shots, codes),
             n_draws=n_draws,
             random_state=random_state,
         )
@@ -290,7 +291,7 @@ class CalibrationMixin:
             )
 
 
-def possible_shots(shots: int | Sequence[int], task: ArrayLike) -> list[int]:
+def possible_shots(shots: int | Sequence[int], codes: NDArray[np.intp]) -> list[int]:
     """Return the numbers of support rows that leave some task a row to predict.
 
     Raises
@@ -301,7 +302,7 @@ def possible_shots(shots: int | Sequence[int], task: ArrayLike) -> list[int]:
     values = [shots] if isinstance(shots, int) else list(shots)
     for value in values:
         check_count("shots", value, 0)
-    largest = int(np.unique(np.asarray(task), return_counts=True)[1].max(initial=0))
+    largest = int(np.bincount(codes).max(initial=0))
     possible = sorted({k for k in values if k < largest})
     if not possible:
         raise ValueError(
