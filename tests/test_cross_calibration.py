@@ -170,6 +170,7 @@ def test_mistakes_are_told_before_anything_is_fitted(linear, monkeypatch):
         raise AssertionError("fitted")
 
     monkeypatch.setattr(PerTask, "fit", fit)
+    monkeypatch.setattr(NearestCentroidBaseline, "fit", fit)
     X, y, task = linear
     halves = np.arange(len(y)) % 2 == 0
     folds = [(np.flatnonzero(halves), np.flatnonzero(~halves))]

@@ -114,6 +114,7 @@ def cross_calibrated(
     (15, 2)
     """
     # model_selection needs the estimators, and these the calibration.
+    from sklmeta.model_selection._candidates import shares_classes
     from sklmeta.model_selection._validation import make_folds
 
     # All that can be wrong is found before any training starts.
@@ -125,7 +126,7 @@ def cross_calibrated(
     codes, labels = check_task(task, len(targets))
     table = (X, targets, labels[codes])
     options = {
-        "shots": possible_shots(shots, codes),
+        "shots": possible_shots(shots, codes, own=not shares_classes(inner)),
         "n_draws": n_draws,
         "random_state": random_state,
     }

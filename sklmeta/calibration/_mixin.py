@@ -96,9 +96,10 @@ class CalibrationMixin:
         check_is_fitted(self)
         check_consistent_length(X, y, task)
         codes, _ = check_task(task, len(np.asarray(y)))
+        own = getattr(self, "shared_classes_", True) is False
         evidence = self._gather_evidence(
             *(X, y, task),
-            shots=possible_shots(shots, codes),
+            shots=possible_shots(shots, codes, own=own),
             n_draws=n_draws,
             random_state=random_state,
         )
@@ -106,11 +107,6 @@ class CalibrationMixin:
         return self
 
     def _calibrate_from(self, evidence: Evidence) -> None:
-        if not evidence:
-            raise ValueError(
-                "Where classes are a task's own nothing can be predicted without a "
-                "support row: calibrate for shots of 1 or more."
-            )
         self._calibration = {k: self._learn_size(rows) for k, rows in evidence.items()}
 
     def _gather_evidence(
@@ -130,12 +126,11 @@ class CalibrationMixin:
         codes, labels = check_task(task, len(np.asarray(y)))
         self._check_unseen(labels)
         sizes = np.bincount(codes)
-        own = getattr(self, "shared_classes_", True) is False
         evidence = {}
         before, self._calibration = self._calibration, None
         try:
             for k in shots:
-                if k >= sizes.max() or (own and not k):
+                if k >= sizes.max():
                     continue
                 draws = few_shot_predictions(
                     self,
@@ -291,8 +286,12 @@ class CalibrationMixin:
             )
 
 
-def possible_shots(shots: int | Sequence[int], codes: NDArray[np.intp]) -> list[int]:
+def possible_shots(
+    shots: int | Sequence[int], codes: NDArray[np.intp], *, own: bool
+) -> list[int]:
     """Return the numbers of support rows that leave some task a row to predict.
+
+    Where classes are a task's own nothing can be predicted without a support row.
 
     Raises
     ------
@@ -303,7 +302,12 @@ def possible_shots(shots: int | Sequence[int], codes: NDArray[np.intp]) -> list[
     for value in values:
         check_count("shots", value, 0)
     largest = int(np.bincount(codes).max(initial=0))
-    possible = sorted({k for k in values if k < largest})
+    if own and not any(values):
+        raise ValueError(
+            "Where classes are a task's own nothing can be predicted without a support "
+            "row: calibrate for shots of 1 or more."
+        )
+    possible = sorted({k for k in values if k < largest and (k or not own)})
     if not possible:
         raise ValueError(
             f"No task has a row left to predict with shots={values}: the largest has "

@@ -367,8 +367,7 @@ class MetaLSTMRegressor(MetaRegressorMixin, _MetaLSTMParameters):
 
     inner_lr: float = 0.01
     n_shots: int | tuple[int, int] = (5, 20)
-    # With 1e-2 the network went astray on a few patients of Parkinson's: errors of ten
-    # standard deviations.
+    # With the classifier's the network goes astray on a few patients of Parkinson's.
     lr: float = 3e-3
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {

@@ -98,14 +98,22 @@ def _adapts(model: Any) -> bool:
     return True
 
 
+def shares_classes(estimator: Any) -> bool:
+    """Whether all tasks have the same classes, by the parameters before `fit`."""
+    if is_regressor(estimator):
+        return True
+    params = estimator.get_params(deep=False)
+    shared = params.get("shared_classes")
+    return params.get("n_way") is None if shared is None else bool(shared)
+
+
 def _shared_classes(models: dict[str, Any]) -> bool:
     """Whether all tasks have the same classes, which decides how supports are drawn."""
     answers = {}
     for name, model in models.items():
-        params = inner_estimator(model).get_params(deep=False)
-        if "shared_classes" in params and not is_regressor(model):
-            shared = params["shared_classes"]
-            answers[name] = params.get("n_way") is None if shared is None else shared
+        inner = inner_estimator(model)
+        if "shared_classes" in inner.get_params(deep=False) and not is_regressor(model):
+            answers[name] = shares_classes(inner)
     if len(set(answers.values())) > 1:
         own = [name for name, shared in answers.items() if not shared]
         raise ValueError(
