@@ -17,11 +17,12 @@ from peers import higher_, jax_, learn2learn_, loop, own_loops, torchopt_
 from torch import nn
 from workloads import Workload
 
+from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.gradient_based.anil import ANILLearner
 from sklmeta.gradient_based.maml import MAMLLearner
-from sklmeta.gradient_based.network import ENGINES
 from sklmeta.gradient_based.reptile import ReptileLearner
-from sklmeta.learner import Episodes, Rows, TaskSpec
+from sklmeta.learners.learner import TaskSpec
+from sklmeta.learners.network import ENGINES
 
 TOLERANCE = 1e-12  # of float64 meta-gradients, relative to the largest entry
 

@@ -25,8 +25,8 @@ from sklmeta import (
     Pooled,
     RidgeHeadRegressor,
 )
+from sklmeta.comparing import compare
 from sklmeta.datasets import make_linear_tasks
-from sklmeta.model_selection import compare
 
 
 def main() -> None:

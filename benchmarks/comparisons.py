@@ -50,10 +50,11 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 import sklmeta
 from sklmeta import PerTask, Pooled
 from sklmeta.auto._portfolio import MANY_CLASSES
-from sklmeta.containers import inner_estimator
+from sklmeta.comparing import Comparison, compare
 from sklmeta.datasets import fetch_clinc150, fetch_tox21
+from sklmeta.evaluation.containers import inner_estimator
 from sklmeta.inspection import ShotCurveDisplay
-from sklmeta.model_selection import Comparison, TaskKFold, compare
+from sklmeta.model_selection import TaskKFold
 
 mpl.use("Agg")
 Data = tuple[Any, ...]

@@ -48,8 +48,8 @@ from peers import (
 from report import PACKAGES, pin_to_one_core, ratio, table, write_report
 from workloads import Workload
 
-from sklmeta.engine import EngineWarning
-from sklmeta.gradient_based.network import ENGINES
+from sklmeta.learners.engine import EngineWarning
+from sklmeta.learners.network import ENGINES
 
 PEERS = {
     "learn2learn": learn2learn_,

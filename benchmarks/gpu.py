@@ -18,8 +18,8 @@ from peers import loop, seconds_per_update
 from report import ratio, table, write_report
 from workloads import Workload
 
-from sklmeta.engine import EngineWarning
-from sklmeta.gradient_based.network import ENGINES
+from sklmeta.learners.engine import EngineWarning
+from sklmeta.learners.network import ENGINES
 
 MAX_LOOP_TASKS = 256  # the loop's time is linear in the tasks, and long
 

@@ -25,7 +25,7 @@ from sklmeta import (
     RidgeHeadClassifier,
     SiameseClassifier,
 )
-from sklmeta.encoders import Conv4
+from sklmeta.learners.encoders import Conv4
 from sklmeta.metric_based.relation_modules import ConvMaps, ConvRelation
 
 FIVE = [(5, 1), (5, 5)]

@@ -23,8 +23,8 @@ import workloads
 from report import pin_to_one_core, ratio, table, write_report
 from workloads import Workload
 
-from sklmeta.engine import EngineWarning
-from sklmeta.gradient_based.network import ENGINES
+from sklmeta.learners.engine import EngineWarning
+from sklmeta.learners.network import ENGINES
 
 FIXED = [engine for engine in ENGINES if engine != "auto"]
 N_MORE = 40  # meta-updates of one `fit`, at most

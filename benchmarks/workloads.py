@@ -33,7 +33,7 @@ from sklmeta import (
     ReptileRegressor,
 )
 from sklmeta.datasets import make_sinusoids
-from sklmeta.encoders import MLP, Conv4
+from sklmeta.learners.encoders import MLP, Conv4
 
 OUTER_LR = 1e-3
 REPTILE_LR = 1.0

@@ -5,9 +5,14 @@
 
 from sklearn.exceptions import NotFittedError
 
-from sklmeta.training import NonFiniteLossError
-
 __all__ = ["NonFiniteLossError", "NotAdaptedError", "VersionMismatchWarning"]
+
+
+class NonFiniteLossError(FloatingPointError):
+    """The meta-training loss stopped being finite.
+
+    The estimator keeps the state of the last good epoch.
+    """
 
 
 class NotAdaptedError(NotFittedError):

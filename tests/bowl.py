@@ -9,8 +9,9 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
-from sklmeta.learner import Episodes, Learner, Rows, TaskSpec
-from sklmeta.training import TrainingOptions, meta_train
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.learners.learner import Learner, TaskSpec
+from sklmeta.training.loop import TrainingOptions, meta_train
 
 
 def options(**changed):

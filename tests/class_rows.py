@@ -10,7 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sklmeta.learner import Episodes, Learner, Rows
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.learners.learner import Learner
 
 N_FEATURES, N_CLASSES = 3, 5
 

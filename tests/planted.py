@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sklmeta import BayesianLinearRegressor
-from sklmeta.model_selection import Comparison
+from sklmeta.comparing import Comparison
 
 
 def planted(scores, *, shots=5, **params):

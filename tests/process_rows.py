@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from sklmeta.learner import Episodes, Rows
+from sklmeta.episodes.rows import Episodes, Rows
 
 KINDS = ["regression", "shared", "own"]
 N_INPUTS, N_CLASSES = 3, 4

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from sklmeta.learner import Episodes, Rows
+from sklmeta.episodes.rows import Episodes, Rows
 
 N_TASKS, N_SUPPORT, N_QUERY = 3, 7, 5
 

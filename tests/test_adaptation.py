@@ -9,7 +9,8 @@ from fits import fitted
 from instances import META
 from sklearn.base import clone, is_classifier
 
-from sklmeta import _row_store, adaptation
+from sklmeta.data import rows as _row_store
+from sklmeta.estimator import adaptation
 
 # A state smaller than the support it was made from is what is kept.
 SMALL_STATES = (

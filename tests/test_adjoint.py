@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from sklmeta.encoders import ACTIVATIONS, MLP
-from sklmeta.gradient_based.adjoint import DenseDescent
-from sklmeta.gradient_based.inner_loop import gradient_step, guarded_inner_loop
+from sklmeta.episodes.rows import Episodes, Rows, of_tasks
 from sklmeta.gradient_based.maml import MAMLLearner
-from sklmeta.learner import Episodes, Rows, TaskSpec, of_tasks
+from sklmeta.learners.dense.adjoint import DenseDescent
+from sklmeta.learners.encoders import ACTIVATIONS, MLP
+from sklmeta.learners.inner_loop import gradient_step, guarded_inner_loop
+from sklmeta.learners.learner import TaskSpec
 
 N_TASKS, N_CLASSES = 3, 4
 KINDS = [
@@ -153,7 +154,7 @@ def test_sizes_that_change_from_call_to_call(kind, head_init):
 
 
 def test_other_precisions_and_many_sizes(monkeypatch):
-    monkeypatch.setattr("sklmeta.gradient_based.adjoint.MAX_NETWORKS", 2)
+    monkeypatch.setattr("sklmeta.learners.dense.adjoint.MAX_NETWORKS", 2)
     adjoint, loop = learners_of("tanh")
     for n_rows in range(2, 8):
         for learner in (adjoint, loop):

@@ -11,10 +11,11 @@ from step_tasks import N_TASKS, episodes_of, loss_of
 from torch import nn
 
 from sklmeta.datasets import make_classification_tasks, make_sinusoids
-from sklmeta.encoders import MLP
+from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.gradient_based.anil import ANILClassifier, ANILLearner, ANILRegressor
 from sklmeta.gradient_based.maml import MAMLLearner
-from sklmeta.learner import Episodes, Rows, TaskSpec
+from sklmeta.learners.encoders import MLP
+from sklmeta.learners.learner import TaskSpec
 
 INNER_LR = 0.05
 KINDS = [

@@ -22,9 +22,9 @@ from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklmeta.baselines import PerTask, Pooled
-from sklmeta.containers import adapted
+from sklmeta.data.collection import TaskCollection
+from sklmeta.evaluation.containers import adapted
 from sklmeta.exceptions import NotAdaptedError
-from sklmeta.tasks import TaskCollection
 
 SUPPORTS = ("ignore", "append", "offset")
 RNG = np.random.default_rng(0)

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from sklmeta.closed_form.bayesian_linear import BayesianLinearLearner, stable_cholesky
-from sklmeta.encoders import MLP
-from sklmeta.learner import Episodes, Rows, TaskSpec, gaussian_nll
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.learners.encoders import MLP
+from sklmeta.learners.learner import TaskSpec
+from sklmeta.learners.losses import gaussian_nll
 
 N_INPUTS = 3
 

@@ -35,14 +35,10 @@ from sklmeta.calibration import (
     predict_interval,
     winkler_score,
 )
-from sklmeta.calibration._conformal import (
-    collect_scores,
-    conformal_quantile,
-    least_tasks,
-)
-from sklmeta.calibration._temperature import fit_temperature, soften
+from sklmeta.comparing._statistics import bootstrap_interval
 from sklmeta.datasets import make_classification_tasks, make_linear_tasks
-from sklmeta.model_selection._statistics import bootstrap_interval
+from sklmeta.evaluation.conformal import collect_scores, conformal_quantile, least_tasks
+from sklmeta.evaluation.temperature import fit_temperature, soften
 
 
 def linear_tasks(n_tasks, *, first=0, n_rows=(12, 30), seed=0):

@@ -23,7 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import sklmeta
-from sklmeta.episodes import split_support_query
+from sklmeta.episodes.sampler import split_support_query
 
 
 @parametrize_with_checks([ALL[name] for name in ALL if name not in VARIANTS])

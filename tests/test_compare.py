@@ -25,17 +25,10 @@ from sklmeta import (
     ProtoNetClassifier,
     TaskCollection,
 )
+from sklmeta.comparing import Comparison, compare
+from sklmeta.comparing._statistics import bootstrap_means, sign_flip_p_value
 from sklmeta.datasets import make_linear_tasks
-from sklmeta.model_selection import (
-    Comparison,
-    TaskKFold,
-    compare,
-    few_shot_cross_validate,
-)
-from sklmeta.model_selection._statistics import (
-    bootstrap_means,
-    sign_flip_p_value,
-)
+from sklmeta.model_selection import TaskKFold, few_shot_cross_validate
 
 
 @pytest.fixture(scope="module")

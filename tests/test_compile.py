@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 import sklmeta
-from sklmeta._compile import Compiler
 from sklmeta.datasets import make_sensor_arrays, make_sinusoids
-from sklmeta.engine import EngineWarning
-from sklmeta.learner import Episodes, Rows
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.learners.engine import EngineWarning
+from sklmeta.training.compile import Compiler
 
 STABILISED = {
     "multi_step_loss": 0.5,

@@ -21,7 +21,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 
 from sklmeta.baselines import PerTask, Pooled
-from sklmeta.containers import adapted, inner_estimator, zero_shot
+from sklmeta.evaluation.containers import adapted, inner_estimator, zero_shot
 
 RNG = np.random.default_rng(0)
 TASK = np.repeat(np.arange(6), 10)

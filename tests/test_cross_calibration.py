@@ -31,10 +31,10 @@ from sklmeta.calibration import (
     few_shot_intervals,
     predict_interval,
 )
-from sklmeta.calibration._temperature import fit_temperature
+from sklmeta.comparing._statistics import bootstrap_interval
 from sklmeta.datasets import make_classification_tasks, make_linear_tasks
+from sklmeta.evaluation.temperature import fit_temperature
 from sklmeta.model_selection import FewShotScorer, TaskKFold
-from sklmeta.model_selection._statistics import bootstrap_interval
 
 
 @pytest.fixture(scope="module")

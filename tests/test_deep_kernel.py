@@ -23,8 +23,10 @@ from sklmeta.closed_form.gaussian_process import (
     DeepKernelLearner,
 )
 from sklmeta.datasets import make_linear_tasks
-from sklmeta.encoders import MLP
-from sklmeta.learner import Episodes, Rows, TaskSpec, gaussian_nll
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.learners.encoders import MLP
+from sklmeta.learners.learner import TaskSpec
+from sklmeta.learners.losses import gaussian_nll
 
 N_INPUTS, WIDTH, N_CLASSES = 3, 4, 4
 ALL_KERNELS = "+".join(KERNELS)

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from sklmeta.encoders import MLP
-from sklmeta.engine import Engine, EngineWarning, stack_parameters
+from sklmeta.learners.encoders import MLP
+from sklmeta.learners.engine import Engine, EngineWarning, stack_parameters
 
 N_TASKS, N_ROWS = 3, 5
 

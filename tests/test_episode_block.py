@@ -10,11 +10,12 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from sklmeta import MAMLRegressor, _episode_block
-from sklmeta._draw import PADDING, draw_distinct
-from sklmeta._episode_block import gather_block, gather_episodes, stream_episodes
-from sklmeta._row_store import with_zero_row
-from sklmeta.episodes import EpisodeRows, EpisodeSampler
+from sklmeta import MAMLRegressor
+from sklmeta.data.rows import with_zero_row
+from sklmeta.episodes import gather as _episode_block
+from sklmeta.episodes.draw import PADDING, draw_distinct
+from sklmeta.episodes.gather import gather_block, gather_episodes, stream_episodes
+from sklmeta.episodes.sampler import EpisodeRows, EpisodeSampler
 
 KINDS = ["regression", "shared", "own"]
 

@@ -9,9 +9,9 @@ import torch
 from scipy.stats import chisquare
 from sklearn.model_selection import ShuffleSplit, TimeSeriesSplit
 
-from sklmeta._draw import draw_distinct, first_distinct
-from sklmeta._episode_block import gather_episodes
-from sklmeta.episodes import EpisodeSampler, split_support_query
+from sklmeta.episodes.draw import draw_distinct, first_distinct
+from sklmeta.episodes.gather import gather_episodes
+from sklmeta.episodes.sampler import EpisodeSampler, split_support_query
 
 KINDS = ["regression", "shared", "own"]
 

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta import FineTuneClassifier, FineTuneRegressor
-from sklmeta._row_batches import PooledRows, stream_rows
 from sklmeta.baselines.fine_tune import FineTuneLearner
-from sklmeta.encoders import MLP
-from sklmeta.learner import Episodes, Rows, TaskSpec
+from sklmeta.episodes.pooled import PooledRows, stream_rows
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.learners.encoders import MLP
+from sklmeta.learners.learner import TaskSpec
 
 N_FEATURES, WIDTH, N_CLASSES, N_POOLED = 3, 4, 4, 7
 CASES = [

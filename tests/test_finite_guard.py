@@ -11,8 +11,9 @@ import torch
 from bowl import Bowl, plain_episodes, train
 from skorch.callbacks import Callback
 
-from sklmeta import _meta_net as meta_net
-from sklmeta._finite_guard import DeviceGuard, NonFiniteLossError
+from sklmeta.exceptions import NonFiniteLossError
+from sklmeta.training import net as meta_net
+from sklmeta.training.finite_guard import DeviceGuard
 
 
 @pytest.fixture(params=["host", "device"])

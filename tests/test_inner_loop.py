@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sklmeta.gradient_based.inner_loop import (
+from sklmeta.learners.inner_loop import (
     gradient_step,
     guarded_inner_loop,
     inner_loop,

@@ -22,6 +22,7 @@ from sklmeta import (
     ProtoNetClassifier,
     adapted,
 )
+from sklmeta.comparing import compare
 from sklmeta.datasets import make_classification_tasks, make_linear_tasks
 from sklmeta.inspection import (
     AdaptationDisplay,
@@ -30,7 +31,6 @@ from sklmeta.inspection import (
     ShotCurveDisplay,
     TaskDifferenceDisplay,
 )
-from sklmeta.model_selection import compare
 
 
 @pytest.fixture(autouse=True)

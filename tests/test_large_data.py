@@ -18,10 +18,10 @@ from sklmeta import (
     MAMLRegressor,
     ProtoNetClassifier,
     TaskCollection,
-    _row_store,
 )
-from sklmeta._row_store import MappedRows, row_table
-from sklmeta._standardize import Scaling
+from sklmeta.data import rows as _row_store
+from sklmeta.data.rows import MappedRows, row_table
+from sklmeta.data.scaling import Scaling
 
 
 @pytest.fixture

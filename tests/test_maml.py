@@ -14,10 +14,11 @@ from step_tasks import N_TASKS, episodes_of, loss_of
 from torch import nn
 from torch.func import functional_call
 
-from sklmeta.encoders import MLP
-from sklmeta.engine import EngineWarning
+from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.gradient_based.maml import MAMLLearner
-from sklmeta.learner import Episodes, Learner, Rows, TaskSpec
+from sklmeta.learners.encoders import MLP
+from sklmeta.learners.engine import EngineWarning
+from sklmeta.learners.learner import Learner, TaskSpec
 
 INNER_LR = 0.05
 

@@ -25,9 +25,10 @@ from test_maml import encoder_of
 
 from sklmeta import MAMLClassifier, MAMLRegressor
 from sklmeta.datasets import make_sensor_arrays, make_sinusoids
+from sklmeta.episodes.rows import Episodes, split_episodes
 from sklmeta.gradient_based.maml import MAMLLearner
-from sklmeta.gradient_based.stabilisers import step_weights
-from sklmeta.learner import Episodes, TaskSpec, split_episodes
+from sklmeta.learners.learner import TaskSpec
+from sklmeta.learners.stabilisers import step_weights
 
 SETTINGS = {
     "rates": {"learn_inner_lr": True},

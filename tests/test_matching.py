@@ -19,8 +19,9 @@ from class_rows import (
 from torch import Tensor
 
 from sklmeta import MatchingNetClassifier, ProtoNetClassifier
-from sklmeta.encoders import Conv4
-from sklmeta.learner import Episodes, Rows, TaskSpec
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.learners.encoders import Conv4
+from sklmeta.learners.learner import TaskSpec
 from sklmeta.metric_based._members import MLPMembers
 from sklmeta.metric_based.matching import METRICS, MatchingLearner, class_logsumexp
 from sklmeta.metric_based.prototypical import PrototypicalLearner

@@ -19,9 +19,10 @@ from torch.nn import functional as F
 
 import sklmeta
 from sklmeta.datasets import make_linear_tasks
-from sklmeta.encoders import MLP
-from sklmeta.engine import EngineWarning
-from sklmeta.learner import Episodes, Rows, TaskSpec
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.learners.encoders import MLP
+from sklmeta.learners.engine import EngineWarning
+from sklmeta.learners.learner import TaskSpec
 from sklmeta.model_based import meta_lstm
 from sklmeta.model_based.coordinate_lstm import CoordinateLSTM, preprocess
 from sklmeta.model_based.meta_lstm import MetaLSTMLearner

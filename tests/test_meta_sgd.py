@@ -25,10 +25,11 @@ from test_maml import encoder_of
 
 from sklmeta import MetaSGDClassifier, MetaSGDRegressor
 from sklmeta.datasets import make_sensor_arrays, make_sinusoids
-from sklmeta.encoders import MLP
+from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.gradient_based.maml import MAMLLearner
 from sklmeta.gradient_based.meta_sgd import MetaSGDLearner
-from sklmeta.learner import Episodes, Rows, TaskSpec
+from sklmeta.learners.encoders import MLP
+from sklmeta.learners.learner import TaskSpec
 
 
 def learner_of(kind, name="mlp", cls=MetaSGDLearner, **params):

@@ -14,14 +14,16 @@ from torch import nn
 
 import sklmeta
 from sklmeta.closed_form.bayesian_linear import BayesianLinearLearner
-from sklmeta.encoders import MLP
-from sklmeta.engine import EngineWarning
+from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.gradient_based.maml import MAMLLearner
-from sklmeta.gradient_based.network import AdaptedNetwork
-from sklmeta.learner import Episodes, Rows, TaskSpec, row_loss
+from sklmeta.learners.encoders import MLP
+from sklmeta.learners.engine import EngineWarning
+from sklmeta.learners.learner import TaskSpec
+from sklmeta.learners.losses import row_loss
+from sklmeta.learners.network import AdaptedNetwork
 from sklmeta.metric_based.prototypical import PrototypicalLearner
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklmeta.engine.EngineWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::sklmeta.learners.engine.EngineWarning")
 
 SIZES = [(6, 5), (9, 4), (6, 7), (3, 1)]
 """Support and query rows of four tasks."""

@@ -20,17 +20,17 @@ from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklmeta._few_shot import few_shot_predictions, few_shot_score
 from sklmeta.baselines import PerTask, Pooled
-from sklmeta.containers import adapted
-from sklmeta.episodes import split_support_query
+from sklmeta.data.collection import TaskCollection
+from sklmeta.episodes.sampler import split_support_query
+from sklmeta.evaluation.containers import adapted
+from sklmeta.evaluation.few_shot import few_shot_predictions, few_shot_score
 from sklmeta.exceptions import NotAdaptedError
 from sklmeta.model_selection import (
     FewShotScorer,
     TaskKFold,
     few_shot_cross_validate,
 )
-from sklmeta.tasks import TaskCollection
 
 
 def per_task():

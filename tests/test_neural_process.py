@@ -23,8 +23,10 @@ from torch import Tensor
 
 import sklmeta
 from sklmeta.datasets import make_linear_tasks
-from sklmeta.encoders import MLP
-from sklmeta.learner import Episodes, Rows, TaskSpec, row_loss
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.learners.encoders import MLP
+from sklmeta.learners.learner import TaskSpec
+from sklmeta.learners.losses import row_loss
 from sklmeta.model_based import neural_process
 from sklmeta.model_based.neural_process import NeuralProcessLearner
 

@@ -10,8 +10,9 @@ import torch
 from class_rows import check_against_loops, relative_error
 from torch import Tensor
 
-from sklmeta.encoders import MLP
-from sklmeta.learner import Episodes, Rows, TaskSpec
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.learners.encoders import MLP
+from sklmeta.learners.learner import TaskSpec
 from sklmeta.metric_based._members import MLPMembers
 from sklmeta.metric_based.prototypical import METRICS, PrototypicalLearner
 

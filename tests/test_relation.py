@@ -19,8 +19,9 @@ from class_rows import (
 from torch import Tensor, nn
 
 from sklmeta import RelationNetClassifier
-from sklmeta.encoders import Conv4
-from sklmeta.learner import Rows, TaskSpec
+from sklmeta.episodes.rows import Rows
+from sklmeta.learners.encoders import Conv4
+from sklmeta.learners.learner import TaskSpec
 from sklmeta.metric_based import relation as relation_file
 from sklmeta.metric_based._members import MLPMembers
 from sklmeta.metric_based.relation import LOSSES, POOLS, RelationLearner

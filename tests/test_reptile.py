@@ -17,13 +17,14 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from sklmeta.encoders import MLP
-from sklmeta.gradient_based.inner_optimizers import BETA2, EPS
-from sklmeta.gradient_based.minibatches import minibatches
+from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.gradient_based.reptile import (
     ReptileLearner,
 )
-from sklmeta.learner import Episodes, Rows, TaskSpec
+from sklmeta.learners.encoders import MLP
+from sklmeta.learners.inner_optimizers import BETA2, EPS
+from sklmeta.learners.learner import TaskSpec
+from sklmeta.learners.minibatches import minibatches
 
 N_SUPPORT = 9
 episodes_of = partial(step_tasks.episodes_of, n_support=N_SUPPORT)
@@ -144,7 +145,7 @@ def assert_same(actual, expected, rtol=1e-10):
 # The serial algorithm -------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore::sklmeta.engine.EngineWarning")
+@pytest.mark.filterwarnings("ignore::sklmeta.learners.engine.EngineWarning")
 @pytest.mark.parametrize("name", ENCODERS)
 @pytest.mark.parametrize("kind", ["regression", "shared"])
 def test_one_task_at_a_time_is_the_reference(kind, name):

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from sklmeta.datasets import make_classification_tasks, make_sinusoids
-from sklmeta.engine import EngineWarning
-from sklmeta.gradient_based.minibatches import minibatches
+from sklmeta.episodes.rows import Rows
 from sklmeta.gradient_based.reptile import (
     ReptileClassifier,
     ReptileRegressor,
 )
-from sklmeta.learner import Rows
+from sklmeta.learners.engine import EngineWarning
+from sklmeta.learners.minibatches import minibatches
 
 BATCH = 4
 

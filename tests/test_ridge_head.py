@@ -14,8 +14,9 @@ from torch.nn import functional as F
 
 from sklmeta import RidgeHeadClassifier
 from sklmeta.closed_form.ridge_head import RidgeHeadLearner
-from sklmeta.encoders import MLP
-from sklmeta.learner import Episodes, Rows, TaskSpec
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.learners.encoders import MLP
+from sklmeta.learners.learner import TaskSpec
 
 N_INPUTS, N_CLASSES = 3, 4
 CASES = [

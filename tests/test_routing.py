@@ -40,7 +40,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklmeta._compat import _MetadataRequester
 from sklmeta.baselines import PerTask, Pooled
-from sklmeta.containers import adapted
+from sklmeta.evaluation.containers import adapted
 from sklmeta.model_selection import FewShotScorer, LeaveOneTaskOut, TaskKFold
 
 RNG = np.random.default_rng(0)

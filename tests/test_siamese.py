@@ -10,7 +10,8 @@ import torch
 from class_rows import check_against_loops, relative_error
 from torch import Tensor, nn
 
-from sklmeta.learner import Episodes, Rows, TaskSpec
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.learners.learner import TaskSpec
 from sklmeta.metric_based.siamese import LOSSES, RULES, SiameseLearner
 
 N_FEATURES, WIDTH, N_CLASSES = 3, 4, 4

@@ -13,8 +13,8 @@ from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, KFold
 
+from sklmeta.data.collection import TaskCollection
 from sklmeta.model_selection import LeaveOneTaskOut, TaskKFold, TaskShuffleSplit
-from sklmeta.tasks import TaskCollection
 
 
 @pytest.mark.parametrize(

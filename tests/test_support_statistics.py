@@ -14,13 +14,14 @@ from step_tasks import N_TASKS, episodes_of, loss_of
 from torch import nn
 
 import sklmeta
+from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.gradient_based.maml import MAMLLearner
 from sklmeta.gradient_based.meta_sgd import MetaSGDLearner
 from sklmeta.gradient_based.reptile import ReptileLearner
-from sklmeta.learner import Episodes, Rows, TaskSpec
+from sklmeta.learners.learner import TaskSpec
 from sklmeta.model_based.meta_lstm import MetaLSTMLearner
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklmeta.engine.EngineWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::sklmeta.learners.engine.EngineWarning")
 
 LR = 0.0625  # the same in single precision, in which learned steps start
 

@@ -191,7 +191,7 @@ def test_through_containers_and_in_blocks(linear_groups, monkeypatch):
         pipe.fit(frame, y, task=task)
     expected = task_embedding(pipe, frame, y, task)
     assert expected.shape == (N_TASKS, 6 * N_TASKS)  # 256 rows, spread evenly
-    monkeypatch.setattr("sklmeta.task_vectors.PREDICTIONS_PER_CALL", 500)
+    monkeypatch.setattr("sklmeta.evaluation.task_vectors.PREDICTIONS_PER_CALL", 500)
     np.testing.assert_allclose(task_embedding(pipe, frame, y, task), expected)
     last = pipe[-1]
     inner = task_embedding(last, pipe[0].transform(frame), y, task)

@@ -12,8 +12,9 @@ from sklearn.model_selection import KFold
 from sklearn.utils import check_array
 
 from sklmeta.baselines import PerTask
+from sklmeta.data.codes import check_task
+from sklmeta.data.collection import TaskCollection, split_tasks, stack_tasks
 from sklmeta.model_selection import FewShotScorer
-from sklmeta.tasks import TaskCollection, check_task, split_tasks, stack_tasks
 
 
 @pytest.mark.parametrize(

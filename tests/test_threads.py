@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sklmeta import BayesianLinearRegressor
-from sklmeta._torch import intra_op_threads
+from sklmeta.learners.torch_state import intra_op_threads
 
 
 @pytest.fixture

@@ -17,15 +17,11 @@ from skorch.callbacks import (
     LRScheduler,
 )
 
-from sklmeta import (
-    BayesianLinearRegressor,
-    MAMLClassifier,
-    ProtoNetClassifier,
-    training,
-)
-from sklmeta._finite_guard import reads_found_inf
-from sklmeta._meta_net import Batch
-from sklmeta.learner import Episodes, Rows, split_episodes
+from sklmeta import BayesianLinearRegressor, MAMLClassifier, ProtoNetClassifier
+from sklmeta.episodes.rows import Episodes, Rows, split_episodes
+from sklmeta.training import loop as training
+from sklmeta.training.finite_guard import reads_found_inf
+from sklmeta.training.net import Batch
 
 
 def regressor(**params):

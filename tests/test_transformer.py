@@ -21,8 +21,10 @@ from process_rows import (
 )
 from torch import Tensor
 
-from sklmeta.encoders import MLP
-from sklmeta.learner import Episodes, Rows, TaskSpec, row_loss
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.learners.encoders import MLP
+from sklmeta.learners.learner import TaskSpec
+from sklmeta.learners.losses import row_loss
 from sklmeta.model_based.transformer import TransformerNeuralProcessLearner
 
 

@@ -10,7 +10,7 @@ from planted import linear, planted
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from sklmeta import DeepKernelClassifier, PerTask
-from sklmeta.model_selection import compare
+from sklmeta.comparing import compare
 
 
 def by_shots(gains, n_tasks=40, seed=0, noise=0.05):

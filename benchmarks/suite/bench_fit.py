@@ -13,7 +13,7 @@ import workloads
 
 from sklmeta import BayesianLinearRegressor, TransformerNeuralProcessRegressor
 from sklmeta.datasets import make_linear_tasks
-from sklmeta.engine import EngineWarning
+from sklmeta.learners.engine import EngineWarning
 
 MAML = {
     "sinusoid, 1 step": (workloads.sinusoid(1), 200),

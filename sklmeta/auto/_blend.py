@@ -20,7 +20,6 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from sklmeta._compat import HasMethods, Interval, StrOptions, _BaseComposition
-from sklmeta._few_shot import check_count
 from sklmeta.auto._evidence import Protocol, Table, fit_members, fold_evidence, joined
 from sklmeta.auto._portfolio import Members
 from sklmeta.auto._stacking import WeightModel, equal_weights, fit_weights
@@ -33,8 +32,9 @@ from sklmeta.baselines._base import (
     shots_of,
     spread,
 )
-from sklmeta.containers import adapted, inner_estimator
-from sklmeta.model_selection._split import TaskKFold
+from sklmeta.evaluation.containers import adapted, inner_estimator
+from sklmeta.evaluation.few_shot import check_count
+from sklmeta.model_selection import TaskKFold
 
 
 class Blend(BaselineEstimator, _BaseComposition):

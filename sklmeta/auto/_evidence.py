@@ -16,7 +16,7 @@ from sklearn.utils import _safe_indexing
 
 from sklmeta.auto._stacking import Evidence
 from sklmeta.auto._support_losses import Codes, adapted_response, support_losses
-from sklmeta.episodes import split_support_query
+from sklmeta.episodes.sampler import split_support_query
 
 MOST_QUERY_ROWS = 50
 """Rows of a task and draw that stacking looks at: more would tell little more."""

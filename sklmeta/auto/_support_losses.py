@@ -14,8 +14,8 @@ from sklearn.base import is_classifier
 from sklearn.utils import _safe_indexing
 
 from sklmeta.baselines._base import spread
-from sklmeta.containers import adapted, zero_shot
-from sklmeta.tasks import group_rows
+from sklmeta.data.codes import group_rows
+from sklmeta.evaluation.containers import adapted, zero_shot
 
 MOST_FOLDS = 5
 """Beyond this many rows, several are left out at a time."""

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import ClassifierTags, RegressorTags
 
-from sklmeta._docs import document
 from sklmeta.auto._blend import Blend
 from sklmeta.auto._portfolio import Members, Size, classifiers, regressors
 from sklmeta.baselines._base import Codes, Predictors
+from sklmeta.estimator.docs import document
 
 
 @document

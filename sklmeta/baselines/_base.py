@@ -22,12 +22,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklmeta._compat import _fit_context
-from sklmeta._few_shot import few_shot_score
-from sklmeta._fit_data import hints_on_columns, unpack_collection
-from sklmeta.calibration._mixin import CalibrationMixin
-from sklmeta.calibration._temperature import soften
+from sklmeta.data.codes import check_task, group_rows
+from sklmeta.data.validation import hints_on_columns, unpack_collection
+from sklmeta.estimator.calibrating import CalibrationMixin
+from sklmeta.evaluation.few_shot import few_shot_score
+from sklmeta.evaluation.temperature import soften
 from sklmeta.exceptions import NotAdaptedError
-from sklmeta.tasks import check_task, group_rows
 
 Codes = NDArray[np.intp]
 Predictors = dict[str, Any]

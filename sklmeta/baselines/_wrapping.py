@@ -20,7 +20,7 @@ from sklmeta.baselines._base import (
     as_given,
     spread,
 )
-from sklmeta.tasks import group_rows
+from sklmeta.data.codes import group_rows
 
 
 class WrappingBaseline(BaselineEstimator):

@@ -20,15 +20,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta._compat import Interval, StrOptions
-from sklmeta._docs import document
-from sklmeta._episode_source import EpisodeSource
-from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
-from sklmeta._row_batches import pool_rows, stream_rows
-from sklmeta.base import BaseMetaEstimator
-from sklmeta.engine import Engine, Parameters, stack_parameters
-from sklmeta.faces import MetaClassifierMixin, MetaRegressorMixin
-from sklmeta.gradient_based.inner_loop import gradient_step, guarded_inner_loop
-from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec, row_loss
+from sklmeta.episodes.pooled import pool_rows, stream_rows
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.episodes.source import EpisodeSource
+from sklmeta.estimator.base import BaseMetaEstimator
+from sklmeta.estimator.docs import document
+from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.estimator.parameters import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
+from sklmeta.learners.engine import Engine, Parameters, stack_parameters
+from sklmeta.learners.inner_loop import gradient_step, guarded_inner_loop
+from sklmeta.learners.learner import Learner, State, TaskSpec
+from sklmeta.learners.losses import row_loss
 
 HEADS = ("linear", "cosine")
 TUNED = ("head", "all")

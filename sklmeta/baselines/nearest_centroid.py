@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.utils import ClassifierTags
 
-from sklmeta._standardize import Scaling
 from sklmeta.baselines._base import BaselineEstimator, Codes, Predictors, group_means
+from sklmeta.data.scaling import Scaling
 
 MAX_ABS = 1e150
 """Rows are cut here, so that squared distances stay finite."""

@@ -15,10 +15,10 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.utils import _safe_indexing
 
 from sklmeta._compat import HasMethods
-from sklmeta._few_shot import FEW_ROWS_PER_CLASS
 from sklmeta.baselines._base import Codes, Predictors
 from sklmeta.baselines._wrapping import WrappingBaseline, predictors
-from sklmeta.tasks import group_rows
+from sklmeta.data.codes import group_rows
+from sklmeta.evaluation.few_shot import FEW_ROWS_PER_CLASS
 
 
 class PerTask(WrappingBaseline):

@@ -16,7 +16,8 @@ from sklearn.utils import _safe_indexing
 from sklmeta._compat import HasMethods, StrOptions
 from sklmeta.baselines._base import Codes, Predictors, group_means
 from sklmeta.baselines._wrapping import WrappingBaseline, predictors
-from sklmeta.tasks import group_rows, stack_tasks
+from sklmeta.data.codes import group_rows
+from sklmeta.data.collection import stack_tasks
 
 
 class Pooled(WrappingBaseline):

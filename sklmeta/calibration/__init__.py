@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from sklmeta.calibration._conformal import winkler_score
 from sklmeta.calibration._cross import cross_calibrated
 from sklmeta.calibration._models import (
     calibrated,
     few_shot_intervals,
     predict_interval,
 )
+from sklmeta.evaluation.conformal import winkler_score
 
 __all__ = [
     "calibrated",

@@ -15,10 +15,10 @@ from sklearn.base import clone, is_classifier
 from sklearn.utils import _safe_indexing, check_consistent_length, column_or_1d
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklmeta._few_shot import check_count
-from sklmeta.calibration._mixin import SHOTS, Evidence, possible_shots
-from sklmeta.containers import inner_estimator, rebuilt
-from sklmeta.tasks import check_task
+from sklmeta.data.codes import check_task
+from sklmeta.estimator.calibrating import SHOTS, Evidence, possible_shots
+from sklmeta.evaluation.containers import inner_estimator, rebuilt
+from sklmeta.evaluation.few_shot import check_count
 
 
 def cross_calibrated(
@@ -114,8 +114,8 @@ def cross_calibrated(
     (15, 2)
     """
     # model_selection needs the estimators, and these the calibration.
-    from sklmeta.model_selection._candidates import shares_classes
-    from sklmeta.model_selection._validation import make_folds
+    from sklmeta.data.validation import shares_classes
+    from sklmeta.model_selection.validation import make_folds
 
     # All that can be wrong is found before any training starts.
     inner = inner_estimator(model)

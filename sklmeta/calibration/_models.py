@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_regressor
 from sklearn.utils import column_or_1d
 
-from sklmeta._few_shot import few_shot_predictions
-from sklmeta.calibration._conformal import winkler_score
-from sklmeta.calibration._mixin import SHOTS
-from sklmeta.containers import inner_rows, rebuilt
+from sklmeta.estimator.calibrating import SHOTS
+from sklmeta.evaluation.conformal import winkler_score
+from sklmeta.evaluation.containers import inner_rows, rebuilt
+from sklmeta.evaluation.few_shot import few_shot_predictions
 
 
 def calibrated(

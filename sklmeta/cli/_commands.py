@@ -16,7 +16,6 @@ import pandas as pd
 import sklearn
 from pandas.api.types import is_numeric_dtype
 
-from sklmeta import adapted
 from sklmeta.calibration import calibrated, cross_calibrated, predict_interval
 from sklmeta.cli._models import compared, piped, single
 from sklmeta.cli._report import write_report
@@ -31,7 +30,9 @@ from sklmeta.cli._table import (
     preparation,
     read_frame,
 )
-from sklmeta.model_selection import TaskShuffleSplit, compare
+from sklmeta.comparing import compare
+from sklmeta.evaluation.containers import adapted
+from sklmeta.model_selection import TaskShuffleSplit
 
 FEWEST_TO_CALIBRATE = 9
 """Calibration tasks that an interval of 90 % needs."""

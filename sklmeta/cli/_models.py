@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 
 import sklmeta
-from sklmeta import PerTask, Pooled
+from sklmeta.baselines import PerTask, Pooled
 from sklmeta.cli._table import DataError
 
 AUTO = "auto"

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import sklmeta
+from sklmeta.comparing import Comparison
 from sklmeta.inspection import ShotCurveDisplay, TaskDifferenceDisplay
-from sklmeta.model_selection import Comparison
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from sklmeta._compat import Interval
-from sklmeta._docs import document
-from sklmeta._params import COMMON_CONSTRAINTS
-from sklmeta.base import BaseMetaEstimator
-from sklmeta.faces import PredictiveStdMixin
-from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec, row_loss
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.estimator.base import BaseMetaEstimator
+from sklmeta.estimator.docs import document
+from sklmeta.estimator.faces import PredictiveStdMixin
+from sklmeta.estimator.parameters import COMMON_CONSTRAINTS
+from sklmeta.learners.learner import Learner, State, TaskSpec
+from sklmeta.learners.losses import row_loss
 
 
 class BayesianLinearLearner(Learner):

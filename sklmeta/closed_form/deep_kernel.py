@@ -12,16 +12,16 @@ import torch
 from torch import nn
 
 from sklmeta._compat import StrOptions
-from sklmeta._docs import document
-from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
-from sklmeta.base import BaseMetaEstimator
 from sklmeta.closed_form.gaussian_process import (
     MEANS,
     OBJECTIVES,
     DeepKernelLearner,
 )
-from sklmeta.faces import MetaClassifierMixin, PredictiveStdMixin
-from sklmeta.learner import Learner, TaskSpec
+from sklmeta.estimator.base import BaseMetaEstimator
+from sklmeta.estimator.docs import document
+from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
+from sklmeta.estimator.parameters import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
+from sklmeta.learners.learner import Learner, TaskSpec
 
 _CONSTRAINTS: dict[str, Any] = {
     "kernel": [str],

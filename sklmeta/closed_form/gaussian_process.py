@@ -13,15 +13,9 @@ from torch.nn import functional as F
 
 from sklmeta.closed_form._cholesky import jittered_cholesky
 from sklmeta.closed_form._kernels import make_kernel
-from sklmeta.learner import (
-    ACTIVATION_BYTES,
-    Episodes,
-    Learner,
-    Rows,
-    State,
-    TaskSpec,
-    row_loss,
-)
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.learners.learner import ACTIVATION_BYTES, Learner, State, TaskSpec
+from sklmeta.learners.losses import row_loss
 
 OBJECTIVES = ("marginal", "predictive")
 MEANS = ("constant", "linear")

@@ -14,13 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta._compat import StrOptions
-from sklmeta._docs import document
-from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
-from sklmeta.base import BaseMetaEstimator
 from sklmeta.closed_form._linear_algebra import PenalisedDesign
 from sklmeta.closed_form._logistic import logistic_heads
-from sklmeta.faces import MetaClassifierMixin, MetaRegressorMixin
-from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec, row_loss
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.estimator.base import BaseMetaEstimator
+from sklmeta.estimator.docs import document
+from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.estimator.parameters import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
+from sklmeta.learners.learner import Learner, State, TaskSpec
+from sklmeta.learners.losses import row_loss
 
 SOLVERS = ("ridge", "logistic")
 

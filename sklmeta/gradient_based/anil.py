@@ -13,27 +13,29 @@ import torch
 from torch import Tensor, nn
 
 from sklmeta._compat import StrOptions
-from sklmeta._docs import document
-from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
-from sklmeta.faces import MetaClassifierMixin, MetaRegressorMixin
-from sklmeta.gradient_based.head_descent import (
+from sklmeta.episodes.rows import Episodes, Rows, of_tasks
+from sklmeta.estimator.docs import document
+from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.estimator.parameters import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
+from sklmeta.gradient_based.inner_parameters import (
+    INNER_CONSTRAINTS,
+    InnerLoopParameters,
+)
+from sklmeta.learners.dense.head import (
     Descent,
     descend_head,
     head_query_loss,
     joined,
     with_constant,
 )
-from sklmeta.gradient_based.inner_loop import (
+from sklmeta.learners.inner_loop import (
     gradient_step,
     guarded_inner_loop,
     stayed_within_bounds,
 )
-from sklmeta.gradient_based.inner_parameters import (
-    INNER_CONSTRAINTS,
-    InnerLoopParameters,
-)
-from sklmeta.gradient_based.network import HEAD_INITS, prototype_head
-from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec, of_tasks, row_loss
+from sklmeta.learners.learner import Learner, State, TaskSpec
+from sklmeta.learners.losses import row_loss
+from sklmeta.learners.network import HEAD_INITS, prototype_head
 
 
 class ANILLearner(Learner):

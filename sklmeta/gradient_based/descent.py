@@ -11,8 +11,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from sklmeta.gradient_based.adjoint import DenseDescent
-from sklmeta.gradient_based.inner_loop import (
+from sklmeta.episodes.rows import Episodes, Rows, of_tasks
+from sklmeta.learners.dense.adjoint import DenseDescent
+from sklmeta.learners.dense.rates import Rates, count_rates
+from sklmeta.learners.inner_loop import (
     UpdateRules,
     gradient_step,
     guarded_inner_loop,
@@ -20,18 +22,10 @@ from sklmeta.gradient_based.inner_loop import (
     scaled_step,
     stayed_within_bounds,
 )
-from sklmeta.gradient_based.network import AdaptedNetwork
-from sklmeta.gradient_based.rates import Rates, count_rates
-from sklmeta.gradient_based.stabilisers import StepSizes
-from sklmeta.learner import (
-    Episodes,
-    Rows,
-    State,
-    TaskSpec,
-    accumulate_gradients,
-    of_tasks,
-    row_loss,
-)
+from sklmeta.learners.learner import State, TaskSpec
+from sklmeta.learners.losses import accumulate_gradients, row_loss
+from sklmeta.learners.network import AdaptedNetwork
+from sklmeta.learners.stabilisers import StepSizes
 
 
 class DescentLearner(AdaptedNetwork):

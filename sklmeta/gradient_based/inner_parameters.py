@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sklmeta._compat import Interval
-from sklmeta.base import BaseMetaEstimator
+from sklmeta.estimator.base import BaseMetaEstimator
 
 INNER_CONSTRAINTS: dict[str, Any] = {
     "inner_lr": [Interval(numbers.Real, 0, None, closed="neither")],

@@ -13,17 +13,17 @@ from typing import Any, ClassVar
 from torch import nn
 
 from sklmeta._compat import Interval, StrOptions
-from sklmeta._docs import document
-from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
-from sklmeta.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.estimator.docs import document
+from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.estimator.parameters import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
 from sklmeta.gradient_based.descent import DescentLearner
 from sklmeta.gradient_based.inner_parameters import (
     INNER_CONSTRAINTS,
     InnerLoopParameters,
 )
-from sklmeta.gradient_based.network import ENGINES, HEAD_INITS
-from sklmeta.gradient_based.stabilisers import StepSizes, step_weights
-from sklmeta.learner import TaskSpec
+from sklmeta.learners.learner import TaskSpec
+from sklmeta.learners.network import ENGINES, HEAD_INITS
+from sklmeta.learners.stabilisers import StepSizes, step_weights
 
 
 class MAMLLearner(DescentLearner):

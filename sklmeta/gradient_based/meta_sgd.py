@@ -11,15 +11,15 @@ from typing import Any, ClassVar
 from torch import nn
 
 from sklmeta._compat import StrOptions
-from sklmeta._docs import document
-from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
-from sklmeta.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.estimator.docs import document
+from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.estimator.parameters import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
 from sklmeta.gradient_based.descent import DescentLearner
 from sklmeta.gradient_based.inner_parameters import InnerLoopParameters
 from sklmeta.gradient_based.maml import DESCENT_CONSTRAINTS, warn_if_body_stays
-from sklmeta.gradient_based.network import HEAD_INITS
-from sklmeta.gradient_based.stabilisers import StepSizes
-from sklmeta.learner import TaskSpec
+from sklmeta.learners.learner import TaskSpec
+from sklmeta.learners.network import HEAD_INITS
+from sklmeta.learners.stabilisers import StepSizes
 
 
 class MetaSGDLearner(DescentLearner):

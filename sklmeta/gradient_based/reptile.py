@@ -13,25 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from sklmeta._compat import Interval, StrOptions
-from sklmeta._docs import document
-from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
-from sklmeta.engine import Parameters
-from sklmeta.faces import MetaClassifierMixin, MetaRegressorMixin
-from sklmeta.gradient_based.inner_loop import guarded_inner_loop, stayed_within_bounds
-from sklmeta.gradient_based.inner_optimizers import (
-    InnerOptimizer,
-    OwnAdam,
-    Sgd,
-    SharedAdam,
-    head_rows,
-)
+from sklmeta.episodes.rows import Episodes, Rows, of_tasks
+from sklmeta.estimator.docs import document
+from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.estimator.parameters import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
 from sklmeta.gradient_based.inner_parameters import (
     INNER_CONSTRAINTS,
     InnerLoopParameters,
 )
-from sklmeta.gradient_based.minibatches import minibatches
-from sklmeta.gradient_based.network import ENGINES, HEAD_INITS, AdaptedNetwork
-from sklmeta.gradient_based.stacked import (
+from sklmeta.learners.dense.stacked import (
     DenseTrainer,
     GraphTrainer,
     Stack,
@@ -39,7 +29,18 @@ from sklmeta.gradient_based.stacked import (
     draw_towards,
     stacked,
 )
-from sklmeta.learner import Episodes, Rows, State, TaskSpec, of_tasks
+from sklmeta.learners.engine import Parameters
+from sklmeta.learners.inner_loop import guarded_inner_loop, stayed_within_bounds
+from sklmeta.learners.inner_optimizers import (
+    InnerOptimizer,
+    OwnAdam,
+    Sgd,
+    SharedAdam,
+    head_rows,
+)
+from sklmeta.learners.learner import State, TaskSpec
+from sklmeta.learners.minibatches import minibatches
+from sklmeta.learners.network import ENGINES, HEAD_INITS, AdaptedNetwork
 
 INNER_OPTIMIZERS = ("adam", "sgd")
 

@@ -13,7 +13,7 @@ import sklearn
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
 
-from sklmeta.containers import adapted, inner_estimator, zero_shot
+from sklmeta.evaluation.containers import adapted, inner_estimator, zero_shot
 from sklmeta.exceptions import NotAdaptedError
 from sklmeta.inspection._drawing import Display
 

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from sklmeta.evaluation.task_vectors import task_embedding
 from sklmeta.inspection._drawing import Display, style
-from sklmeta.task_vectors import task_embedding
 
 MOST_NAMED = 60
 MOST_GROUPS = 11

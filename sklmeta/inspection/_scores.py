@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils import check_consistent_length, column_or_1d
 
-from sklmeta.model_selection import Comparison
+from sklmeta.comparing import Comparison
 
 
 def scores_of_predictions(

@@ -10,10 +10,10 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from sklmeta.comparing import Comparison, compare
+from sklmeta.comparing._text import rows_per_class
 from sklmeta.inspection._drawing import Display, style, upper_first
 from sklmeta.inspection._scores import scores_of_predictions
-from sklmeta.model_selection import Comparison, compare
-from sklmeta.model_selection._comparison_text import rows_per_class
 
 MOST_NAMES_INSIDE = 6
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sklmeta.comparing import Comparison, PairedDifference, compare
 from sklmeta.inspection._drawing import Display
 from sklmeta.inspection._scores import scores_of_predictions
-from sklmeta.model_selection import Comparison, PairedDifference, compare
 
 MOST_NAMED = 40
 """With more tasks than these the axis shows ranks, not names."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklmeta.containers import inner_estimator
+from sklmeta.evaluation.containers import inner_estimator
 from sklmeta.inspection._drawing import Display, style
 
 

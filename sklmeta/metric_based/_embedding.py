@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta._compat import Interval
-from sklmeta._params import CLASS_CONSTRAINTS
-from sklmeta.base import BaseMetaEstimator
-from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec, row_loss
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.estimator.base import BaseMetaEstimator
+from sklmeta.estimator.parameters import CLASS_CONSTRAINTS
+from sklmeta.learners.learner import Learner, State, TaskSpec
+from sklmeta.learners.losses import row_loss
 from sklmeta.metric_based._members import MLPMembers
 
 

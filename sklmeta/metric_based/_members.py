@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sklmeta.encoders import ACTIVATIONS, MLP
+from sklmeta.learners.encoders import ACTIVATIONS, MLP
 
 
 class MLPMembers(nn.Module):

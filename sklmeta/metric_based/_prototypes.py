@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sklmeta.learner import State, TaskSpec
+from sklmeta.learners.learner import State, TaskSpec
 from sklmeta.metric_based._embedding import EmbeddingLearner
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import _num_samples
 
-from sklmeta._fit_data import unpack_collection
-from sklmeta.tasks import check_task
+from sklmeta.data.codes import check_task
+from sklmeta.data.validation import unpack_collection
 
 TASKS_PER_EPISODE = 8
 """Tasks whose rows are paired in an episode, unless `n_way` says otherwise."""

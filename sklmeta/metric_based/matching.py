@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta._compat import StrOptions
-from sklmeta._docs import document
-from sklmeta.faces import MetaClassifierMixin
-from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.estimator.docs import document
+from sklmeta.estimator.faces import MetaClassifierMixin
+from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.metric_based._embedding import (
     MEMBER_CONSTRAINTS,
     EmbeddingLearner,
@@ -75,7 +76,8 @@ class MatchingLearner(EmbeddingLearner):
     Examples
     --------
     >>> import torch
-    >>> from sklmeta.learner import Rows, TaskSpec
+    >>> from sklmeta.episodes.rows import Rows
+    >>> from sklmeta.learners.learner import TaskSpec
     >>> from sklmeta.metric_based.matching import MatchingLearner
     >>> learner = MatchingLearner(TaskSpec("own", (1,), 1, 0), torch.nn.Identity())
     >>> X = torch.tensor([[[0.0], [8.0], [9.0]]])

@@ -14,24 +14,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta._compat import StrOptions
-from sklmeta._docs import document
-from sklmeta.encoders import (
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.estimator.docs import document
+from sklmeta.estimator.faces import MetaClassifierMixin
+from sklmeta.learners.encoders import (
     MLP,
     activation_sizes,
     build_encoder,
     mixes_rows,
     uses_batch_statistics,
 )
-from sklmeta.faces import MetaClassifierMixin
-from sklmeta.learner import (
-    ACTIVATION_BYTES,
-    Episodes,
-    Learner,
-    Rows,
-    State,
-    TaskSpec,
-    masked_mean,
-)
+from sklmeta.learners.learner import ACTIVATION_BYTES, Learner, State, TaskSpec
+from sklmeta.learners.losses import masked_mean
 from sklmeta.metric_based._embedding import (
     MEMBER_CONSTRAINTS,
     EmbeddingMixin,

@@ -17,19 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta._compat import Interval, StrOptions
-from sklmeta._docs import document
-from sklmeta._params import CLASS_CONSTRAINTS
-from sklmeta.base import BaseMetaEstimator
-from sklmeta.faces import MetaClassifierMixin
-from sklmeta.learner import (
-    ACTIVATION_BYTES,
-    Episodes,
-    Learner,
-    Rows,
-    State,
-    TaskSpec,
-    row_loss,
-)
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.estimator.base import BaseMetaEstimator
+from sklmeta.estimator.docs import document
+from sklmeta.estimator.faces import MetaClassifierMixin
+from sklmeta.estimator.parameters import CLASS_CONSTRAINTS
+from sklmeta.learners.learner import ACTIVATION_BYTES, Learner, State, TaskSpec
+from sklmeta.learners.losses import row_loss
 from sklmeta.metric_based._embedding import EmbeddingLearner, EmbeddingMixin
 from sklmeta.metric_based._pairs import (
     class_maxima,

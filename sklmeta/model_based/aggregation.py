@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklmeta.learner import Rows, State
+from sklmeta.episodes.rows import Rows
+from sklmeta.learners.learner import State
 from sklmeta.model_based.attention import padding_bias
 
 

@@ -10,16 +10,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from sklmeta.learner import (
-    Episodes,
-    Learner,
-    Rows,
-    State,
-    TaskSpec,
-    gaussian_nll,
-    masked_mean,
-    row_loss,
-)
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.learners.learner import Learner, State, TaskSpec
+from sklmeta.learners.losses import gaussian_nll, masked_mean, row_loss
 
 
 class AmortisedLearner(Learner):

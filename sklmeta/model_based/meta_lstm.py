@@ -16,17 +16,19 @@ import torch
 from torch import Tensor, nn
 
 from sklmeta._compat import Interval, StrOptions
-from sklmeta._docs import document
-from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
-from sklmeta.engine import ENGINES, Parameters
-from sklmeta.faces import MetaClassifierMixin, MetaRegressorMixin
-from sklmeta.gradient_based.inner_loop import gradient_step, guarded_inner_loop
+from sklmeta.episodes.rows import Episodes, Rows, split_episodes
+from sklmeta.estimator.docs import document
+from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.estimator.parameters import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
 from sklmeta.gradient_based.inner_parameters import (
     INNER_CONSTRAINTS,
     InnerLoopParameters,
 )
-from sklmeta.gradient_based.network import GRAPH_BYTES, HEAD_INITS, AdaptedNetwork
-from sklmeta.learner import Episodes, Rows, State, TaskSpec, row_loss, split_episodes
+from sklmeta.learners.engine import ENGINES, Parameters
+from sklmeta.learners.inner_loop import gradient_step, guarded_inner_loop
+from sklmeta.learners.learner import State, TaskSpec
+from sklmeta.learners.losses import row_loss
+from sklmeta.learners.network import GRAPH_BYTES, HEAD_INITS, AdaptedNetwork
 from sklmeta.model_based.coordinate_lstm import CoordinateLSTM
 
 Shapes = dict[str, tuple[int, ...]]

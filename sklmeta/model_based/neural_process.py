@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta._compat import Interval, StrOptions
-from sklmeta._docs import document
-from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
-from sklmeta.base import BaseMetaEstimator
-from sklmeta.encoders import MLP
-from sklmeta.faces import MetaClassifierMixin, PredictiveStdMixin
-from sklmeta.learner import ACTIVATION_BYTES, Episodes, Learner, Rows, State, TaskSpec
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.estimator.base import BaseMetaEstimator
+from sklmeta.estimator.docs import document
+from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
+from sklmeta.estimator.parameters import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
+from sklmeta.learners.encoders import MLP
+from sklmeta.learners.learner import ACTIVATION_BYTES, Learner, State, TaskSpec
 from sklmeta.model_based.aggregation import AttentionAggregation, MeanAggregation
 from sklmeta.model_based.amortised import AmortisedLearner
 

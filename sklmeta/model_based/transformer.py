@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta._compat import Interval
-from sklmeta._docs import document
-from sklmeta._params import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
-from sklmeta.base import BaseMetaEstimator
-from sklmeta.faces import MetaClassifierMixin, PredictiveStdMixin
-from sklmeta.learner import Episodes, Learner, Rows, State, TaskSpec
+from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.estimator.base import BaseMetaEstimator
+from sklmeta.estimator.docs import document
+from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
+from sklmeta.estimator.parameters import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
+from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.model_based.amortised import AmortisedLearner
 from sklmeta.model_based.attention import AttentionLayer, padding_bias, same_class_bias
 

@@ -5,21 +5,30 @@
 
 from __future__ import annotations
 
-from sklmeta.model_selection._compare import compare
-from sklmeta.model_selection._comparison import Comparison
-from sklmeta.model_selection._paired import Harm, PairedDifference
-from sklmeta.model_selection._scorer import FewShotScorer
-from sklmeta.model_selection._split import LeaveOneTaskOut, TaskKFold, TaskShuffleSplit
-from sklmeta.model_selection._validation import few_shot_cross_validate
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Comparison",
-    "FewShotScorer",
-    "Harm",
-    "LeaveOneTaskOut",
-    "PairedDifference",
-    "TaskKFold",
-    "TaskShuffleSplit",
-    "compare",
-    "few_shot_cross_validate",
-]
+from sklmeta._lazy import attach
+
+if TYPE_CHECKING:  # what editors and type checkers read; the names below are the same
+    from sklmeta.model_selection._scorer import FewShotScorer as FewShotScorer
+    from sklmeta.model_selection._split import LeaveOneTaskOut as LeaveOneTaskOut
+    from sklmeta.model_selection._split import TaskKFold as TaskKFold
+    from sklmeta.model_selection._split import TaskShuffleSplit as TaskShuffleSplit
+    from sklmeta.model_selection.validation import (
+        few_shot_cross_validate as few_shot_cross_validate,
+    )
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "sklmeta.model_selection._scorer": ["FewShotScorer"],
+        "sklmeta.model_selection._split": [
+            "LeaveOneTaskOut",
+            "TaskKFold",
+            "TaskShuffleSplit",
+        ],
+        "sklmeta.model_selection.validation": ["few_shot_cross_validate"],
+        # their place before `sklmeta.comparing`
+        "sklmeta.comparing": ["Comparison", "Harm", "PairedDifference", "compare"],
+    },
+)

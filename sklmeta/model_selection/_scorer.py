@@ -11,8 +11,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from sklmeta._compat import _MetadataRequester
-from sklmeta._few_shot import Scoring, check_count, few_shot_score
-from sklmeta.containers import inner_estimator
+from sklmeta.evaluation.containers import inner_estimator
+from sklmeta.evaluation.few_shot import Scoring, check_count, few_shot_score
 
 
 class FewShotScorer(_MetadataRequester):

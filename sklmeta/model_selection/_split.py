@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit, LeaveOneGroupOut
 
-from sklmeta.tasks import TaskCollection, check_task
+from sklmeta.data.codes import check_task
+from sklmeta.data.collection import TaskCollection
 
 Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
 

@@ -1,0 +1,237 @@
+"""Is meta-learning worth it? Several estimators on one collection, task by task."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import sklearn
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.parallel import Parallel, delayed
+from tqdm.auto import tqdm
+
+from sklmeta.comparing._candidates import collect_candidates
+from sklmeta.comparing._comparison import Comparison
+from sklmeta.data.codes import check_task
+from sklmeta.data.collection import TaskCollection
+from sklmeta.evaluation.few_shot import Scoring, check_count
+from sklmeta.model_selection import TaskKFold
+from sklmeta.model_selection.validation import evaluate_fold, make_folds
+
+SHOTS = (0, 1, 2, 5, 10, 20, 50)
+"""As far as the tasks have rows; what a user asks for and cannot have is warned of."""
+
+
+def compare(
+    estimators: Mapping[str, Any] | Sequence[Any],
+    X: Any,
+    y: ArrayLike | None = None,
+    task: ArrayLike | None = None,
+    *,
+    shots: int | Sequence[int] = SHOTS,
+    cv: Any = None,
+    n_draws: int = 3,
+    scoring: Scoring = None,
+    support: Any = "random",
+    random_state: int | None = 0,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> Comparison:
+    """Compare estimators on tasks they have not seen, at several numbers of shots.
+
+    Each fold of tasks is held out once. Every estimator is fitted to the other tasks,
+    then adapted to each held-out task with the same few rows as all others, and judged
+    on the task's remaining rows.
+
+    Parameters
+    ----------
+    estimators : dict of str to estimator, or sequence of estimators
+        Meta-learners, baselines (`PerTask`, `Pooled`, fine-tuning), pipelines and
+        searches around them; of classifiers or of regressors. A plain scikit-learn
+        estimator is compared twice: as ``PerTask(estimator)``, which learns from a
+        task's own rows alone, and as ``Pooled(estimator)``, which learns from all
+        other tasks. They are cloned, never fitted.
+
+    X : {array-like, data frame} of shape (n_samples, n_features) or TaskCollection
+        Rows of all tasks, or a collection in place of `X`, `y` and `task`.
+
+    y : array-like of shape (n_samples,), default=None
+        Targets.
+
+    task : array-like of shape (n_samples,), default=None
+        Task of every row.
+
+    shots : int or sequence of int, default=(0, 1, 2, 5, 10, 20, 50)
+        Support rows: per class when classes are a task's own, else in total. A task is
+        judged at the numbers that leave it a row to predict; numbers at which fewer
+        than two tasks can be judged are dropped, with a warning if `shots` was given.
+
+    cv : int, splitter, iterable of (train, test) or None, default=None
+        How the tasks are split; it receives the tasks as groups. None is
+        ``TaskKFold(5)`` (fewer folds if there are fewer tasks), an int
+        ``TaskKFold(cv)``.
+
+    n_draws : int, default=3
+        Supports drawn per task, over which its score is averaged.
+
+    scoring : str, callable or None, default=None
+        None means accuracy for classifiers and the root mean squared error, in units of
+        y, for regressors. Otherwise the name of a scikit-learn scorer, a scorer
+        ``f(estimator, X, y)`` or a metric ``f(y_true, y_pred)`` of which more is
+        better, computed for each task.
+
+    support : "random", "first" or splitter, default="random"
+        How the support is chosen: at random, first in row order (sort the rows by time
+        for a task's first rows in time), or the training rows of a splitter. It never
+        shares a row with what is predicted.
+
+    random_state : int or None, default=0
+        Seed of the draws, which are the same for all estimators; None means 0.
+
+    n_jobs : int, default=None
+        Fits run at a time, over estimators and folds.
+
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ValueError
+        If no task can be judged, if estimators differ in kind, or if `cv` puts a task
+        on both sides.
+
+    See Also
+    --------
+    few_shot_cross_validate : One estimator, with several metrics.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklmeta import BayesianLinearRegressor
+    >>> from sklmeta.datasets import make_linear_tasks
+    >>> from sklmeta.comparing import compare
+    >>> X, y, task = make_linear_tasks(30, n_rows=20, random_state=0)
+    >>> model = BayesianLinearRegressor(
+    ...     hidden_layer_sizes=(), max_iter=100, random_state=0
+    ... )
+    >>> result = compare([model, Ridge()], X, y, task, shots=[1, 5], n_draws=1)
+    >>> result.names
+    ['BayesianLinearRegressor', 'Ridge, per task', 'Ridge, pooled']
+    >>> result.best(5)
+    'BayesianLinearRegressor'
+    """
+    if isinstance(X, TaskCollection):
+        X, y, task = X.to_arrays()
+    if y is None or task is None:
+        raise ValueError("compare needs y and the task of every row.")
+    check_count("n_draws", n_draws, 1)
+    candidates = collect_candidates(estimators)
+    check_consistent_length(X, y)
+    targets = column_or_1d(y)
+    codes, labels = check_task(task, len(targets))
+    sizes = np.bincount(codes)
+    all_shots = _possible_shots(shots, sizes)
+    if cv is None:
+        cv = TaskKFold(min(5, len(labels)))
+    folds = make_folds(cv, X, targets, codes, labels)
+    protocol = {
+        "n_draws": n_draws,
+        "support": support,
+        "random_state": 0 if random_state is None else random_state,
+    }
+    jobs = [
+        (name, fold) for name in candidates.estimators for fold in range(len(folds))
+    ]
+    with sklearn.config_context(enable_metadata_routing=True):
+        tables = Parallel(n_jobs=n_jobs, return_as="generator")(
+            delayed(_evaluate)(
+                name,
+                clone(candidates.estimators[name]),
+                (X, targets, labels[codes], None),
+                folds[fold],
+                all_shots,
+                {"score": scoring},
+                protocol,
+            )
+            for name, fold in jobs
+        )
+        parts = [
+            table.assign(estimator=name, fold=fold)
+            for (name, fold), table in zip(
+                jobs, _progress(tables, len(jobs), verbose), strict=True
+            )
+        ]
+    frame = pd.concat(parts, ignore_index=True)
+    by_rmse = scoring is None and candidates.is_regressor
+    if by_rmse:
+        frame["score"] = np.sqrt(frame.sse / frame.n_query)
+    return Comparison(
+        _full_supports(frame, dict(zip(labels.tolist(), sizes.tolist(), strict=True))),
+        baselines=candidates.baselines,
+        metric=_name_of(scoring, candidates.is_regressor),
+        greater_is_better=not by_rmse,
+    )
+
+
+def _possible_shots(shots: Any, sizes: NDArray[np.intp]) -> list[int]:
+    asked = list(shots) if isinstance(shots, Iterable) else [shots]
+    for value in asked:
+        check_count("shots", value, 0)
+    asked = sorted(set(asked))
+    second = int(np.sort(sizes)[-2]) if len(sizes) > 1 else 0
+    possible = [value for value in asked if value < second]
+    if not possible:
+        raise ValueError(
+            f"No two tasks have a row left to predict with shots={asked}: the second "
+            f"largest of {len(sizes)} task(s) has {second} row(s). Ask for fewer shots "
+            "or give more rows or tasks."
+        )
+    if len(possible) < len(asked) and shots is not SHOTS:
+        warnings.warn(
+            f"shots={asked[len(possible) :]} are dropped: fewer than two tasks have "
+            "more rows than that.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return possible
+
+
+def _evaluate(name: str, estimator: Any, *args: Any) -> pd.DataFrame:
+    try:
+        return evaluate_fold(estimator, *args)
+    except Exception as error:
+        # Which of many estimators failed is the first thing to know.
+        error.add_note(f"This was raised while compare() judged {name!r}.")
+        raise
+
+
+def _progress(tables: Any, n_jobs: int, verbose: int) -> Any:
+    return tqdm(tables, "compare", n_jobs, unit="fit", disable=not verbose)
+
+
+def _name_of(scoring: Scoring, is_regressor: bool) -> str:
+    if scoring is None:
+        return "RMSE" if is_regressor else "accuracy"
+    if isinstance(scoring, str):
+        return scoring
+    return getattr(scoring, "__name__", None) or str(scoring)
+
+
+def _full_supports(frame: pd.DataFrame, sizes: dict[Any, int]) -> pd.DataFrame:
+    """Drop the tasks whose rows would not suffice for the shots asked for."""
+    rows = frame.task.map(sizes).to_numpy()
+    columns = ["estimator", "fold", "task", "draw", "shots", "n_support", "n_query"]
+    columns += ["score", "fit_time", "adapt_time"]
+    return frame.loc[rows > frame.shots.to_numpy(), columns].reset_index(drop=True)

@@ -1,0 +1,110 @@
+"""A comparison as a table to read: markdown and HTML."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import html
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from sklmeta.comparing._comparison import Comparison
+
+STYLE = (
+    "<style>.sklmeta-comparison td, .sklmeta-comparison th {text-align: right; "
+    "padding: .2em .7em} .sklmeta-comparison td:first-child, .sklmeta-comparison "
+    "th:first-child {text-align: left} .sklmeta-comparison {border-collapse: collapse} "
+    ".sklmeta-comparison small {opacity: .7; white-space: nowrap}</style>"
+)
+
+
+def number(value: float) -> str:
+    """Three significant digits, without an exponent where that is readable."""
+    if not math.isfinite(value):
+        return "n/a" if math.isnan(value) else str(value)
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        digits = 3 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
+        return f"{value:,.{digits}f}"
+    return f"{value:.2e}"
+
+
+def rows_per_class(comparison: Comparison) -> bool:
+    """Whether shots are counted per class, which the supports' sizes tell."""
+    draws = comparison.draws
+    return "n_support" in draws and bool((draws.n_support > draws.shots).any())
+
+
+class Line(NamedTuple):
+    """One estimator: (mean, interval, is it ahead) by shots, and its costs."""
+
+    name: str
+    cells: list[tuple[str, str, bool]]
+    costs: list[str]  # at the largest number of shots
+
+
+COSTS = {"fit_seconds": "fit s", "adapt_milliseconds": "adapt ms"}
+
+
+def lines_of(comparison: Comparison) -> tuple[list[str], list[Line]]:
+    """Titles of the columns, and a line per estimator."""
+    tables = {k: comparison.table(k) for k in comparison.shots}
+    last = tables[comparison.shots[-1]]
+    per_class = " per class" if rows_per_class(comparison) else ""
+    titles = [f"{k} row{'s' * (k != 1)}{per_class}" for k in comparison.shots]
+    known = [column for column in COSTS if column in last]
+    lines = []
+    for name in last.index:
+        cells = []
+        for table in tables.values():
+            mean, low, high = (
+                float(table[column][name]) for column in ("mean", "low", "high")
+            )
+            interval = f"{number(low)} to {number(high)}"
+            cells.append((number(mean), interval, bool(table["rank"][name] == 1)))
+        costs = [number(float(last[column][name])) for column in known]
+        lines.append(Line(str(name), cells, costs))
+    return ["", *titles, *(COSTS[column] for column in known)], lines
+
+
+def heading(comparison: Comparison) -> str:
+    direction = "more" if comparison.greater_is_better else "less"
+    return (
+        f"Mean {comparison.metric} over {len(comparison.tasks)} held-out tasks "
+        f"({direction} is better), with 95 % intervals over tasks, by the number of "
+        "labelled rows of a task."
+    )
+
+
+def markdown_of(comparison: Comparison) -> str:
+    titles, found = lines_of(comparison)
+    lines = [heading(comparison), "", f"| {' | '.join(titles)} |"]
+    lines.append("|" + " --- |" * len(titles))
+    for line in found:
+        texts = [
+            f"{'**' * ahead}{mean}{'**' * ahead} ({interval})"
+            for mean, interval, ahead in line.cells
+        ]
+        name = line.name.replace("|", r"\|")
+        lines.append(f"| {' | '.join([name, *texts, *line.costs])} |")
+    return "\n".join([*lines, "", comparison.verdict(), ""])
+
+
+def html_of(comparison: Comparison, *, verdict: bool) -> str:
+    titles, found = lines_of(comparison)
+    head = "".join(f"<th>{title}</th>" for title in titles)
+    body = []
+    for line in found:
+        texts = [html.escape(line.name)]
+        for mean, interval, ahead in line.cells:
+            bold = f"<b>{mean}</b>" if ahead else mean
+            texts.append(f"{bold}<br><small>{interval}</small>")
+        texts += line.costs
+        body.append(f"<tr>{''.join(f'<td>{text}</td>' for text in texts)}</tr>")
+    return (
+        f"{STYLE}<p>{html.escape(heading(comparison))}</p>"
+        f'<table class="sklmeta-comparison"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table>"
+        + (f"<p>{html.escape(comparison.verdict())}</p>" if verdict else "")
+    )

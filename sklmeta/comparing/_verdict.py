@@ -1,0 +1,149 @@
+"""A comparison in words: does meta-learning pay, from how many rows, where not."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sklmeta.comparing._text import number, rows_per_class
+
+if TYPE_CHECKING:
+    from sklmeta.comparing._comparison import Comparison
+    from sklmeta.comparing._paired import PairedDifference
+
+    Pairs = Sequence[PairedDifference]
+
+FEW_TASKS = 20
+"""With fewer tasks an interval over tasks promises more than it holds."""
+MUCH_HARM = 0.1
+"""Losses are called out from this share of the gains on."""
+
+
+def verdict_of(comparison: Comparison) -> str:
+    meta = [name for name in comparison.names if name not in comparison.baselines]
+    if not meta or not comparison.baselines:
+        missing = "baseline" if meta else "meta-learner"
+        return (
+            f"There is no {missing} in this comparison, so it cannot tell whether "
+            "meta-learning pays."
+        )
+    pairs = [
+        comparison.paired(
+            comparison.leader(k, among=meta),
+            comparison.leader(k, among=comparison.baselines),
+            k,
+        )
+        for k in comparison.shots
+    ]
+    if max(pair.n_tasks for pair in pairs) < FEW_TASKS:
+        return _few_tasks(comparison, pairs)
+    unit = "labelled rows per class" if rows_per_class(comparison) else "labelled rows"
+    wins = [pair for pair in pairs if pair.better == pair.a]
+    losses = [pair for pair in pairs if pair.better == pair.b]
+    chosen = _typical(wins or losses or pairs)
+    say = _it_pays if wins else _it_does_not_pay
+    first, *others = say(pairs, wins, losses, unit)
+    sentences = [first, _how_much(comparison, chosen), *others]
+    return " ".join([*sentences, *_harm(comparison, chosen)])
+
+
+def _it_pays(pairs: Pairs, wins: Pairs, losses: Pairs, unit: str) -> list[str]:
+    if len(wins) == len(pairs):
+        every = f"at every number of {unit} compared, {_ranges(wins, pairs)}"
+        return [f"Meta-learning pays here {every}."]
+    first = f"Meta-learning pays here with {_with(wins, pairs, unit)} of a new task."
+    if losses:
+        where = f"With {_with(losses, pairs, unit)}"
+        return [first, f"{where} {_best(losses)} is better: use that there."]
+    ties = [pair for pair in pairs if pair not in wins]
+    where = f"With {_ranges(ties, pairs)}"
+    return [first, f"{where} the data cannot tell it from the best baseline."]
+
+
+def _it_does_not_pay(pairs: Pairs, wins: Pairs, losses: Pairs, unit: str) -> list[str]:
+    if not losses:
+        where = f"at no number of {unit} can the best meta-learner be told from"
+        return [
+            f"Meta-learning does not pay here: {where} the best baseline, so use the "
+            + "simpler one."
+        ]
+    return [
+        f"Meta-learning does not pay here: with {_with(losses, pairs, unit)} "
+        + f"{_best(losses)} is better than every meta-learner, and at no number is one "
+        + "better than the best baseline."
+    ]
+
+
+def _few_tasks(comparison: Comparison, pairs: Pairs) -> str:
+    n_tasks = max(pair.n_tasks for pair in pairs)
+    unit = "labelled rows per class" if rows_per_class(comparison) else "labelled rows"
+    ahead: dict[str, list[PairedDifference]] = {}
+    for pair in pairs:
+        best = pair.a if comparison.sign * pair.mean > 0 else pair.b
+        ahead.setdefault(best, []).append(pair)
+    parts = [f"{_with(own, pairs, unit)} {name}" for name, own in ahead.items()]
+    return (
+        f"With {n_tasks} tasks, fewer than {FEW_TASKS}, no claim can be made. By the "
+        f"mean over these tasks alone the best is: with {'; with '.join(parts)}."
+    )
+
+
+def _typical(pairs: Pairs) -> PairedDifference:
+    """Return the one closest to five rows."""
+    return min(pairs, key=lambda pair: (abs(pair.shots - 5), pair.shots))
+
+
+def _best(pairs: Pairs) -> str:
+    """Name the baselines of these pairs."""
+    return " or ".join(dict.fromkeys(pair.b for pair in pairs))
+
+
+def _with(chosen: Pairs, every: Pairs, unit: str) -> str:
+    text = _ranges(chosen, every)
+    return f"{text} {unit.replace('rows', 'row') if text == '1' else unit}"
+
+
+def _ranges(chosen: Pairs, every: Pairs) -> str:
+    """Write the shots as ranges of neighbours: "0, 2 to 10 and 50"."""
+    runs: list[list[int]] = []
+    previous = None
+    for position, pair in enumerate(every):
+        if pair not in chosen:
+            continue
+        if previous is not None and position == previous + 1:
+            runs[-1].append(pair.shots)
+        else:
+            runs.append([pair.shots])
+        previous = position
+    texts = [f"{run[0]}" if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
+
+
+def _how_much(comparison: Comparison, pair: PairedDifference) -> str:
+    means = comparison.scores(pair.shots)[[pair.a, pair.b]].mean()
+    return (
+        f"With {pair.shots}, {pair.a} has a mean {comparison.metric} of "
+        f"{number(means[pair.a])} and the best baseline, {pair.b}, "
+        f"{number(means[pair.b])} (difference {number(pair.mean)}, 95 % interval "
+        f"{number(pair.low)} to {number(pair.high)}, {pair.n_tasks} tasks)."
+    )
+
+
+def _harm(comparison: Comparison, pair: PairedDifference) -> list[str]:
+    harm = comparison.harm(pair.a, against=pair.b, shots=pair.shots)
+    if not harm.n_worse:
+        return []
+    worst = ", ".join(str(name) for name in harm.tasks.index[:3])
+    how = "" if harm.n_worse == 1 else " on average"
+    most = "" if harm.n_worse <= 3 else "most "
+    text = (
+        f"On {harm.n_worse} of {harm.n_tasks} tasks it is worse than {pair.b}, by "
+        f"{number(harm.mean_loss)}{how} ({most}on {worst})"
+    )
+    if pair.better == pair.b or harm.share_lost < MUCH_HARM:
+        return [text + "."]
+    share = f"together {min(harm.share_lost, 9.99):.0%} of what the others gain"
+    return [f"Mind the tasks that it harms. {text}: {share}."]

@@ -1,0 +1,70 @@
+"""Rows of many tasks, padded and masked, and the episodes made of them."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Rows(NamedTuple):
+    """Rows of ``n_tasks`` tasks, padded to the longest.
+
+    Padding rows repeat nothing: they are zeros, have class 0 and mask 0, and a learner
+    must give the same answer whatever stands in them.
+    """
+
+    X: Tensor  # shape: (n_tasks, n_rows, *input)
+    y: Tensor  # shape: (n_tasks, n_rows); class index (long), or target (float)
+    mask: Tensor  # shape: (n_tasks, n_rows); 1 for a real row, 0 for padding
+    n_classes: int = 0  # width of the class dimension; 0 for regression
+    ways: Tensor | None = None  # shape: (n_tasks,); classes of each task, if its own
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> Rows:
+        """Move to `device`; floating tensors are cast to `dtype`."""
+        y = self.y.to(device, dtype if self.n_classes == 0 else torch.long)
+        ways = None if self.ways is None else self.ways.to(device)
+        X = self.X.to(device, dtype)
+        return Rows(X, y, self.mask.to(device, dtype), self.n_classes, ways)
+
+
+class Episodes(NamedTuple):
+    """One meta-batch: a support and a query set for each of ``n_tasks`` tasks."""
+
+    support: Rows
+    query: Rows
+
+
+def split_episodes(episodes: Episodes, size: int) -> list[Episodes]:
+    """Cut a meta-batch into parts of at most `size` tasks, as equal as they come."""
+    n_tasks = len(episodes.query.X)
+    n_parts = -(-n_tasks // size)
+    bounds = [n_tasks * i // n_parts for i in range(n_parts + 1)]
+    return [
+        Episodes(*(of_tasks(rows, slice(start, stop)) for rows in episodes))
+        for start, stop in itertools.pairwise(bounds)
+    ]
+
+
+def of_tasks(rows: Rows, tasks: slice | Tensor) -> Rows:
+    return Rows._make(v[tasks] if isinstance(v, Tensor) else v for v in rows)
+
+
+def is_unpadded(episodes: Episodes) -> bool:
+    return all(bool((rows.mask > 0).all()) for rows in episodes)
+
+
+def without_padding(episode: Episodes) -> Episodes:
+    """Leave the padding rows of one task out."""
+    parts = []
+    for rows in episode:
+        real = rows.mask[0] > 0
+        parts.append(
+            rows._replace(X=rows.X[:, real], y=rows.y[:, real], mask=rows.mask[:, real])
+        )
+    return Episodes(*parts)

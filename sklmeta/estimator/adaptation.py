@@ -1,0 +1,220 @@
+"""Adapting to many tasks and predicting with each task's model, in padded chunks.
+
+What adaptation leaves on an estimator is plain: dictionaries of arrays, in chunks of
+tasks of similar size.
+"""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sklmeta.data.codes import IntArray, group_rows
+from sklmeta.data.rows import RowTable
+from sklmeta.episodes.draw import padded_positions, take_padded
+from sklmeta.episodes.gather import gather
+from sklmeta.episodes.rows import Rows
+from sklmeta.learners.learner import Learner
+from sklmeta.learners.losses import mask_absent_classes
+from sklmeta.learners.torch_state import to_numpy, to_torch
+
+TASKS_PER_CHUNK = 128
+ROWS_PER_CHUNK = 2**14
+QUERY_BLOCK = 256
+"""A task's query rows go through in blocks, so that one long task pads no other."""
+
+LONE_BLOCK = 2**12
+"""The same where there is one task, whose state each further block would repeat."""
+
+STATE_BUDGET = 2**28
+"""Bytes of adapted states to keep; past it each chunk keeps states or rows."""
+
+Chunk = dict[str, Any]
+"""Tasks adapted together: their codes, classes, and a state or the support rows."""
+
+
+class TaskTable(NamedTuple):
+    """The support rows of many tasks, ready for a learner."""
+
+    X: RowTable  # shape: (n_samples + 1, *input); the last row is zero
+    y: Tensor  # shape: (n_samples + 1,); class within the task, or target
+    codes: IntArray  # shape: (n_samples,)
+    n_tasks: int
+    n_classes: int  # 0 for regression
+    ways: IntArray | None  # shape: (n_tasks,); classes of each task, if its own
+
+
+def _chunks(sizes: IntArray, *, padded: bool = True) -> Iterator[IntArray]:
+    """Groups of tasks of similar size, bounded in tasks and in padded rows.
+
+    Without padding the tasks of a group have exactly the same size.
+    """
+    by_size = np.argsort(sizes, kind="stable")
+    ranked = sizes[by_size]
+    end = len(by_size)
+    while end:
+        longest = int(ranked[end - 1])
+        n_tasks = min(TASKS_PER_CHUNK, max(1, ROWS_PER_CHUNK // max(longest, 1)))
+        start = max(0, end - n_tasks)
+        if not padded:
+            start = max(start, int(np.searchsorted(ranked, longest)))
+        yield by_size[start:end]
+        end = start
+
+
+def adapt_tasks(learner: Learner, table: TaskTable) -> tuple[list[Chunk], int]:
+    """Adapt to every task of the table.
+
+    Returns
+    -------
+    chunks : list of dict
+        Each with ``tasks`` (codes of its tasks), ``ways`` and either ``state``, or
+        ``support`` from which prediction adapts again: whichever is smaller, once the
+        states kept exceed a budget.
+
+    n_guarded : int
+        Steps of adaptation that had to be shortened or dropped.
+    """
+    order, offsets = group_rows(table.codes, table.n_tasks)
+    sizes = np.diff(offsets)
+    chunks: list[Chunk] = []
+    n_guarded = 0
+    kept_bytes = 0
+    for tasks in _chunks(sizes, padded=not learner.adapt_mixes_rows):
+        index = padded_positions(offsets[tasks], sizes[tasks], int(sizes[tasks].max()))
+        ways = None if table.ways is None else table.ways[tasks]
+        n_classes = table.n_classes if ways is None else int(ways.max())
+        support = gather(
+            take_padded(order, index),
+            table.X,
+            table.y,
+            n_classes=n_classes,
+            ways=ways,
+        )
+        state = adapt(learner, support)
+        n_guarded += int(state.pop("n_guarded", np.zeros(1)).sum())
+        chunk: Chunk = {"tasks": tasks, "ways": ways}
+        rows = {"X": support.X, "y": support.y, "mask": support.mask}
+        state_bytes = sum(array.nbytes for array in state.values())
+        row_bytes = sum(tensor.nbytes for tensor in rows.values())
+        if kept_bytes + state_bytes <= STATE_BUDGET or state_bytes <= row_bytes:
+            kept_bytes += state_bytes
+            chunk["state"] = state
+        else:
+            chunk["support"] = {**to_numpy(rows), "n_classes": n_classes}
+        chunks.append(chunk)
+    return chunks, n_guarded
+
+
+def adapt(learner: Learner, support: Rows) -> dict[str, NDArray]:
+    """Adapt a learner in evaluation mode and return the states as arrays."""
+    with torch.no_grad():
+        return to_numpy(learner.adapt(support))
+
+
+def predict_tasks(
+    learner: Learner,
+    chunks: list[Chunk],
+    X: RowTable,  # shape: (n_samples + 1, *input); the last row is zero
+    codes: IntArray,  # shape: (n_samples,)
+    *,
+    transductive: bool = False,
+) -> NDArray:  # shape: (n_samples, n_outputs)
+    """Predict every row with its own task's model.
+
+    A row of a task with fewer classes than the widest has minus infinity in the
+    columns that its task lacks.
+    """
+    n_tasks = 1 + max(int(chunk["tasks"].max()) for chunk in chunks)
+    alone = transductive or learner.mixes_rows
+    order, offsets = group_rows(codes, n_tasks)
+    sizes = np.diff(offsets)
+    outputs: NDArray | None = None
+    for chunk in chunks:
+        present = np.flatnonzero(sizes[chunk["tasks"]])
+        if not len(present):
+            continue
+        state = _state_of(learner, chunk, X)
+        for members, index in _blocks(chunk, present, order, offsets, alone):
+            values = _predict_block(learner, state, chunk["ways"], members, X[index])
+            if outputs is None:
+                width = values.shape[-1]
+                if chunk["ways"] is not None:
+                    width = max(int(other["ways"].max()) for other in chunks)
+                outputs = np.full((len(codes), width), -np.inf, dtype=values.dtype)
+            real = index >= 0
+            outputs[index[real], : values.shape[-1]] = values[real]
+    assert outputs is not None, "there is at least one row to predict"
+    return outputs
+
+
+def _blocks(
+    chunk: Chunk,
+    present: IntArray,
+    order: IntArray,
+    offsets: IntArray,
+    alone: bool,
+) -> Iterator[tuple[IntArray, IntArray]]:
+    """Cut the query rows of a chunk's tasks into padded blocks.
+
+    Yields the tasks, as positions in the chunk, and their rows. With `alone` a task's
+    rows stay together and no other's are beside them: they look at one another.
+    """
+    tasks = chunk["tasks"][present]
+    starts, sizes = offsets[tasks], offsets[tasks + 1] - offsets[tasks]
+    if alone:
+        for member, start, size in zip(present, starts, sizes, strict=True):
+            yield np.array([member]), order[None, start : start + size]
+        return
+    block = LONE_BLOCK if len(tasks) == 1 else QUERY_BLOCK
+    n_blocks = -(-sizes // block)
+    member = np.repeat(np.arange(len(tasks)), n_blocks)
+    first = np.cumsum(n_blocks) - n_blocks
+    shift = (np.arange(len(member)) - first[member]) * block
+    block_sizes = np.minimum(sizes[member] - shift, block)
+    block_starts = starts[member] + shift
+    for some in _chunks(block_sizes):
+        index = padded_positions(
+            block_starts[some], block_sizes[some], int(block_sizes[some].max())
+        )
+        yield present[member[some]], take_padded(order, index)
+
+
+def _state_of(learner: Learner, chunk: Chunk, X: RowTable) -> dict[str, Tensor]:
+    device = str(X.device)
+    if "state" in chunk:
+        return to_torch(chunk["state"], device)
+    parts = dict(chunk["support"])
+    n_classes = parts.pop("n_classes")
+    tensors = to_torch(parts, device)
+    ways = None if chunk["ways"] is None else torch.tensor(chunk["ways"], device=device)
+    with torch.no_grad():
+        return learner.adapt(Rows(**tensors, n_classes=n_classes, ways=ways))
+
+
+def _predict_block(
+    learner: Learner,
+    state: dict[str, Tensor],
+    ways: IntArray | None,
+    members: IntArray,
+    X: Tensor,
+) -> NDArray:
+    n_tasks = len(next(iter(state.values())))
+    if not np.array_equal(members, np.arange(n_tasks)):
+        index = torch.from_numpy(members).to(X.device)
+        state = {name: value[index] for name, value in state.items()}
+    with torch.no_grad():
+        output = learner.predict(state, X)
+        if ways is not None:
+            output = mask_absent_classes(
+                output, torch.from_numpy(ways[members]).to(X.device)
+            )
+    return output.cpu().numpy()

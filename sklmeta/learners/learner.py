@@ -1,0 +1,197 @@
+"""The contract that every algorithm's torch module keeps.
+
+A learner is a map from (support, query inputs) to query predictions, batched over
+tasks: every tensor that crosses this interface has the tasks as its first dimension.
+Ragged tasks arrive padded; ``Rows.mask`` is the only trace of it.
+"""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sklmeta.episodes.rows import (
+    Episodes,
+    Rows,
+    is_unpadded,
+    split_episodes,
+    without_padding,
+)
+from sklmeta.learners.encoders import (
+    activation_sizes,
+    encode,
+    mixes_rows,
+    uses_batch_statistics,
+)
+from sklmeta.learners.losses import row_loss
+
+if TYPE_CHECKING:
+    from sklmeta.episodes.source import EpisodeSource
+
+State = dict[str, Tensor]
+"""What adaptation leaves behind: tensors with the tasks as their first dimension."""
+
+
+ACTIVATION_BYTES = 2**24
+"""One activation of a chunk on a CPU, at most: larger blocks are mapped anew from the
+system each time they are wanted, and paid for in page faults."""
+
+
+class TaskSpec(NamedTuple):
+    """What a learner must know about the tasks before it can be built."""
+
+    kind: str  # "regression", "shared" (classes) or "own" (classes)
+    input_shape: tuple[int, ...]  # shape of one row
+    n_features_out: int  # width of the encoder's output
+    n_classes: int  # number of shared classes; 0 otherwise
+
+
+class Learner(nn.Module):
+    """Base of all learners.
+
+    A subclass implements `adapt` and `predict`. `meta_loss` is the criterion on the
+    query and may be replaced.
+
+    Predictions have shape (n_tasks, n_rows, n_classes), as logits, for classification;
+    (n_tasks, n_rows, 1), the mean, for regression; or (n_tasks, n_rows, 2), the mean
+    and the logarithm of the predictive variance, where the learner has one.
+    """
+
+    has_predictive_variance = False
+    compiler: Any = None
+    phase: tuple[bool, ...] = ()  # of the training, where `meta_loss` depends on it
+    encoder: nn.Module | None  # set by those that have one
+
+    def __init__(self, spec: TaskSpec):
+        super().__init__()
+        self.spec = spec
+        self._mixes: bool | None = None
+        self._activations: tuple[int, int] | None = None
+
+    @property
+    def mixes_rows(self) -> bool:
+        """Whether the encoder, in its present mode, lets one row influence another.
+
+        Then it is shown the rows of one task at a time, and no padding.
+        """
+        encoder = getattr(self, "encoder", None)
+        if encoder is None or uses_batch_statistics(encoder):
+            return encoder is not None
+        if self._mixes is None:
+            self._mixes = mixes_rows(encoder, self.spec.input_shape)
+        return self._mixes
+
+    @property
+    def adapt_mixes_rows(self) -> bool:
+        """Whether `adapt` lets rows influence each other in the encoder."""
+        return self.mixes_rows
+
+    @property
+    def engine_name(self) -> str | None:
+        """How the tasks go through the encoder: all rows at once, or in a loop."""
+        return "loop" if self.mixes_rows else "once"
+
+    def encode(
+        self,
+        X: Tensor,  # shape: (n_tasks, n_rows, *input)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, n_features_out)
+        """Encode the rows of all tasks: in one pass, unless rows would mix."""
+        assert self.encoder is not None
+        if self.mixes_rows:
+            return torch.cat([encode(self.encoder, rows[None]) for rows in X])
+        return encode(self.encoder, X)
+
+    def adapt(self, support: Rows) -> State:
+        """Return the state of each task after it has seen its support."""
+        # A subclass must supply it; plain, as in torch's own `Module.forward`.
+        raise NotImplementedError(f"{type(self).__name__} lacks adapt.")
+
+    def predict(
+        self,
+        state: State,
+        X: Tensor,  # shape: (n_tasks, n_rows, *input)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
+        """Predict query rows; one row's prediction never depends on another's."""
+        # As `adapt`: a learner without it cannot be meta-trained, and says so at once.
+        raise NotImplementedError(f"{type(self).__name__} lacks predict.")
+
+    def prior_state(self) -> State | None:
+        """State of one task of which nothing is known, or None if there is no prior."""
+        return None
+
+    def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
+        """Loss of each episode, the quantity that meta-training lowers on average."""
+        state = self.adapt(episodes.support)
+        return row_loss(self.predict(state, episodes.query.X), episodes.query)
+
+    def training_batches(self, source: EpisodeSource) -> Callable[[], Episodes]:
+        """Return what draws a meta-batch; not all learners train on episodes."""
+        return source.draw
+
+    def begin_update(self, progress: float) -> None:
+        """Get ready for a meta-update; called before each of them.
+
+        `progress` is the share of the meta-updates of this `fit` that are done. In
+        evaluation mode the loss must not depend on it, as epochs are compared by it.
+        """
+
+    def for_training(self, episodes: Episodes) -> Episodes:
+        """Change a whole meta-batch, before it is cut into chunks."""
+        return episodes
+
+    def accumulate(self, episodes: Episodes, scale: float) -> Tensor:
+        """Return the losses; add the gradient of `scale` times their sum to `grad`."""
+        compiler = self.compiler
+        if compiler is None or compiler.gave_up:
+            losses = self(episodes)
+        elif self.mixes_rows or not self.can_compile(episodes):
+            compiler.give_up("its tasks go through one by one")
+            losses = self(episodes)
+        else:
+            episodes = compiler.pad(episodes)
+            support, query = episodes
+            key = (*support.X.shape, query.X.shape[1], support.n_classes, *self.phase)
+            losses = compiler("meta_loss", self.meta_loss, key, episodes)
+        (losses.sum() * scale).backward()
+        return losses.detach()
+
+    def can_compile(self, episodes: Episodes) -> bool:
+        """Whether ``compile=True`` has a graph to make of `meta_loss`."""
+        return True
+
+    def auto_chunk_size(self, episodes: Episodes) -> int:
+        """Tasks that go through `meta_loss` together with ``chunk_size="auto"``.
+
+        Asked before every meta-update, so it must be cheap. As many here as keep the
+        largest activation of one pass over all rows small; a learner that keeps a graph
+        for every task's weights gives fewer.
+        """
+        n_tasks = len(episodes.query.X)
+        n_rows = max(episodes.support.X.shape[1], episodes.query.X.shape[1])
+        if (
+            episodes.query.X.device.type != "cpu"
+            or getattr(self, "encoder", None) is None
+        ):
+            return n_tasks
+        row_bytes = self.activations[0] * episodes.query.X.element_size()
+        return max(1, min(n_tasks, ACTIVATION_BYTES // max(1, n_rows * row_bytes)))
+
+    @property
+    def activations(self) -> tuple[int, int]:
+        """Numbers in the encoder's largest activation, and in all, for one row."""
+        if self._activations is None:
+            assert self.encoder is not None
+            self._activations = activation_sizes(self.encoder, self.spec.input_shape)
+        return self._activations
+
+    def forward(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
+        if self.mixes_rows and not is_unpadded(episodes):
+            alone = map(without_padding, split_episodes(episodes, 1))
+            return torch.cat([self.meta_loss(episode) for episode in alone])
+        return self.meta_loss(episodes)

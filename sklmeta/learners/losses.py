@@ -1,0 +1,74 @@
+"""Losses over the rows of many tasks, and going back from them."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sklmeta.episodes.rows import Rows
+
+
+def accumulate_gradients(values: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+    """Go back from `values`, which may be parameters, with their gradients."""
+    inner = [(v, g) for v, g in zip(values, gradients, strict=True) if not v.is_leaf]
+    if inner:
+        torch.autograd.backward([v for v, _ in inner], [g for _, g in inner])
+    for value, gradient in zip(values, gradients, strict=True):
+        if value.is_leaf and value.requires_grad:
+            # Laid out as the parameter is: an optimiser's kernel walks both at once.
+            gradient = gradient.contiguous()
+            if value.grad is None:
+                value.grad = gradient
+            else:
+                value.grad += gradient
+
+
+def mask_absent_classes(
+    logits: Tensor,  # shape: (n_tasks, n_rows, n_classes)
+    ways: Tensor | None,  # shape: (n_tasks,)
+) -> Tensor:
+    """Give the classes that a task does not have probability zero."""
+    if ways is None:
+        return logits
+    index = torch.arange(logits.shape[-1], device=logits.device)
+    absent = index >= ways[:, None]  # (n_tasks, n_classes)
+    return logits.masked_fill(absent[:, None, :], -torch.inf)
+
+
+def masked_mean(
+    values: Tensor,  # shape: (n_tasks, n_rows)
+    mask: Tensor,  # shape: (n_tasks, n_rows)
+) -> Tensor:  # shape: (n_tasks,)
+    """Mean over the real rows of each task; 0 for a task that has none."""
+    return (values * mask).sum(1) / mask.sum(1).clamp(min=1)
+
+
+def row_loss(
+    output: Tensor,  # shape: (n_tasks, n_rows, n_outputs)
+    rows: Rows,
+) -> Tensor:  # shape: (n_tasks,)
+    """Mean loss over the rows of each task.
+
+    Cross-entropy for classes; squared error for a mean; Gaussian negative
+    log-likelihood for a mean and a log-variance.
+    """
+    if rows.n_classes:
+        output = mask_absent_classes(output, rows.ways)
+        # Padding rows have class 0, which every task has: their loss is finite.
+        loss = F.cross_entropy(output.transpose(1, 2), rows.y, reduction="none")
+    elif output.shape[-1] == 1:
+        loss = (output[..., 0] - rows.y).square()
+    else:
+        loss = gaussian_nll(output[..., 0], output[..., 1], rows.y)
+    return masked_mean(loss, rows.mask)
+
+
+def gaussian_nll(mean: Tensor, log_variance: Tensor, y: Tensor) -> Tensor:
+    """Negative log-likelihood under a normal, without its constant."""
+    return 0.5 * (log_variance + (y - mean).square() * torch.exp(-log_variance))
