@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.learners.encoders import MLP
 
 N_TASKS, N_SUPPORT, N_QUERY = 3, 7, 5
 
@@ -36,3 +38,21 @@ def loss_of(output, y, kind):
     if kind == "regression":
         return F.mse_loss(output[:, 0], y)
     return F.cross_entropy(output, y)
+
+
+def encoder_of(name):
+    torch.manual_seed(0)
+    encoders = {
+        "mlp": lambda: MLP(3, (8, 6), "tanh"),
+        "layer_norm": lambda: nn.Sequential(
+            nn.Linear(3, 6), nn.LayerNorm(6), nn.Tanh()
+        ),
+        "batch_norm_eval": lambda: nn.Sequential(
+            nn.Linear(3, 6), nn.BatchNorm1d(6), nn.Tanh()
+        ),
+        "conv": lambda: nn.Sequential(
+            nn.Unflatten(1, (1, 3)), nn.Conv1d(1, 2, 1), nn.Tanh(), nn.Flatten()
+        ),
+        "relu": lambda: MLP(3, (8, 6)),
+    }
+    return encoders[name]().double()

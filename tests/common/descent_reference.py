@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import torch
-from step_tasks import N_TASKS, loss_of
+from descent_tasks import N_TASKS, loss_of
 from torch.func import functional_call
 
 KINDS = [

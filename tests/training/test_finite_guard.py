@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from bowl import Bowl, plain_episodes, train
+from quadratic_learner import Bowl, plain_episodes, train
 from skorch.callbacks import Callback
 
 from sklmeta.exceptions import NonFiniteLossError

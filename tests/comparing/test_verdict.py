@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import numpy as np
-from planted import linear, planted
+from planted_scores import linear, planted
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from sklmeta import DeepKernelClassifier, PerTask

@@ -20,8 +20,7 @@ from descent_reference import (
     predict,
     randomise,
 )
-from step_tasks import N_TASKS, episodes_of
-from test_maml import encoder_of
+from descent_tasks import N_TASKS, encoder_of, episodes_of
 
 from sklmeta import MetaSGDClassifier, MetaSGDRegressor
 from sklmeta.datasets import make_sensor_arrays, make_sinusoids

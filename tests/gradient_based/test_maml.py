@@ -10,35 +10,16 @@ import warnings
 
 import pytest
 import torch
-from step_tasks import N_TASKS, episodes_of, loss_of
+from descent_tasks import N_TASKS, encoder_of, episodes_of, loss_of
 from torch import nn
 from torch.func import functional_call
 
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.gradient_based.maml import MAMLLearner
-from sklmeta.learners.encoders import MLP
 from sklmeta.learners.engine import EngineWarning
 from sklmeta.learners.learner import Learner, TaskSpec
 
 INNER_LR = 0.05
-
-
-def encoder_of(name):
-    torch.manual_seed(0)
-    encoders = {
-        "mlp": lambda: MLP(3, (8, 6), "tanh"),
-        "layer_norm": lambda: nn.Sequential(
-            nn.Linear(3, 6), nn.LayerNorm(6), nn.Tanh()
-        ),
-        "batch_norm_eval": lambda: nn.Sequential(
-            nn.Linear(3, 6), nn.BatchNorm1d(6), nn.Tanh()
-        ),
-        "conv": lambda: nn.Sequential(
-            nn.Unflatten(1, (1, 3)), nn.Conv1d(1, 2, 1), nn.Tanh(), nn.Flatten()
-        ),
-        "relu": lambda: MLP(3, (8, 6)),
-    }
-    return encoders[name]().double()
 
 
 def learner_of(kind, name="mlp", **params):

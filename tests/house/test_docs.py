@@ -21,7 +21,7 @@ import sklmeta.datasets
 import sklmeta.inspection
 import sklmeta.model_selection
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MODULES = (
     sklmeta,
     sklmeta.model_selection,

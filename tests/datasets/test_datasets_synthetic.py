@@ -327,7 +327,7 @@ def test_no_loop_over_tasks(make, n_rows):
 
 
 def load_ceiling():
-    path = Path(__file__).parents[1] / "examples" / "_ceiling.py"
+    path = Path(__file__).parents[2] / "examples" / "_ceiling.py"
     spec = importlib.util.spec_from_file_location("_ceiling", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from functools import partial
 
+import descent_tasks
 import numpy as np
 import pytest
-import step_tasks
 import torch
-from step_tasks import N_TASKS, loss_of
+from descent_tasks import N_TASKS, loss_of
 from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
@@ -27,7 +27,7 @@ from sklmeta.model_based import meta_lstm
 from sklmeta.model_based.coordinate_lstm import CoordinateLSTM, preprocess
 from sklmeta.model_based.meta_lstm import MetaLSTMLearner
 
-episodes_of = partial(step_tasks.episodes_of, n_support=6, n_features=2)
+episodes_of = partial(descent_tasks.episodes_of, n_support=6, n_features=2)
 KINDS = [
     ("regression", "prototypes"),
     ("shared", "prototypes"),

@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from six_tasks import CODE, LABELS, NAMES, OWN, SIZES, TASK, X, Y
+from named_tasks import CODE, LABELS, NAMES, OWN, SIZES, TASK, X, Y
 from sklearn.base import clone
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge

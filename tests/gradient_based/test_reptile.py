@@ -8,11 +8,11 @@ from __future__ import annotations
 import copy
 from functools import partial
 
+import descent_tasks
 import numpy as np
 import pytest
-import step_tasks
 import torch
-from step_tasks import N_TASKS
+from descent_tasks import N_TASKS
 from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
@@ -27,7 +27,7 @@ from sklmeta.learners.learner import TaskSpec
 from sklmeta.learners.minibatches import minibatches
 
 N_SUPPORT = 9
-episodes_of = partial(step_tasks.episodes_of, n_support=N_SUPPORT)
+episodes_of = partial(descent_tasks.episodes_of, n_support=N_SUPPORT)
 BATCH = 4
 KINDS = [
     ("regression", "shared"),

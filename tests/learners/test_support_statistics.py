@@ -10,7 +10,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from step_tasks import N_TASKS, episodes_of, loss_of
+from descent_tasks import N_TASKS, episodes_of, loss_of
 from torch import nn
 
 import sklmeta

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from step_tasks import N_TASKS, episodes_of, loss_of
+from descent_tasks import N_TASKS, episodes_of, loss_of
 from torch import nn
 
 from sklmeta.datasets import make_classification_tasks, make_sinusoids

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib import parallel_config
-from planted import linear, planted
+from planted_scores import linear, planted
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
