@@ -24,6 +24,7 @@ from sklmeta.episodes.gather import gather
 from sklmeta.episodes.rows import Rows
 from sklmeta.learners.learner import Learner
 from sklmeta.learners.losses import mask_absent_classes
+from sklmeta.learners.shapes import check_outputs, check_state
 from sklmeta.learners.torch_state import to_numpy, to_torch
 
 TASKS_PER_CHUNK = 128
@@ -117,7 +118,9 @@ def adapt_tasks(learner: Learner, table: TaskTable) -> tuple[list[Chunk], int]:
 def adapt(learner: Learner, support: Rows) -> dict[str, NDArray]:
     """Adapt a learner in evaluation mode and return the states as arrays."""
     with torch.no_grad():
-        return to_numpy(learner.adapt(support))
+        state = learner.adapt(support)
+    check_state(learner, state, len(support.X))
+    return to_numpy(state)
 
 
 def predict_tasks(
@@ -213,6 +216,8 @@ def _predict_block(
         state = {name: value[index] for name, value in state.items()}
     with torch.no_grad():
         output = learner.predict(state, X)
+        n_classes = learner.spec.n_classes if ways is None else int(ways.max())
+        check_outputs(learner, output, X, n_classes)
         if ways is not None:
             output = mask_absent_classes(
                 output, torch.from_numpy(ways[members]).to(X.device)

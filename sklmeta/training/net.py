@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
 from sklmeta.episodes.rows import Episodes, split_episodes
+from sklmeta.learners.shapes import checked_shapes
 from sklmeta.training.callbacks import BATCH_EVENTS, batch_listeners
 from sklmeta.training.finite_guard import (
     DeviceGuard,
@@ -92,6 +93,7 @@ class MetaNet(skorch.NeuralNet):
     """
 
     stop_requested = False
+    shapes_are_known = False
     chunk_size: int | str = "auto"
     max_grad_norm: float | None = None
     guard_: HostGuard
@@ -131,12 +133,21 @@ class MetaNet(skorch.NeuralNet):
         losses, means = [], []
         whole = Batch(self.module_.for_training(batch[0].episodes))
         for part in self._parts(whole):
-            of_part = self.module_.accumulate(part.episodes, 1 / n_tasks)
+            of_part = self._accumulate(part.episodes, 1 / n_tasks)
             losses.append(of_part)
             means.append(of_part.sum() / n_tasks)
         if len(losses) == 1:
             return {"loss": means[0], "y_pred": losses[0]}
         return {"loss": torch.stack(means).sum(), "y_pred": torch.cat(losses)}
+
+    def _accumulate(self, episodes: Episodes, scale: float) -> Tensor:
+        # A graph compiled of the checks would have to be compiled again without them.
+        if self.shapes_are_known or self.module_.compiler is not None:
+            return self.module_.accumulate(episodes, scale)
+        with checked_shapes(self.module_):
+            losses = self.module_.accumulate(episodes, scale)
+        self.shapes_are_known = True
+        return losses
 
     def train_step(self, batch: Any, **unused: Any) -> dict[str, Tensor]:
         accumulator = FirstStepAccumulator()
