@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from sklearn.base import _fit_context
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
     Hidden,
@@ -17,6 +18,7 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils.metadata_routing import _MetadataRequester
 from sklearn.utils.metaestimators import _BaseComposition
+from sklearn.utils.validation import _num_samples
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -41,5 +43,7 @@ __all__ = [
     "_BaseComposition",
     "_MetadataRequester",
     "_fit_context",
+    "_num_samples",
+    "_safe_indexing",
     "validate_params",
 ]

@@ -12,13 +12,16 @@ import numpy as np
 import sklearn
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone, is_classifier
-from sklearn.utils import _safe_indexing, check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.parallel import Parallel, delayed
 
+from sklmeta._compat import _safe_indexing
 from sklmeta.data.codes import check_task
-from sklmeta.estimator.calibrating import SHOTS, Evidence, possible_shots
+from sklmeta.data.validation import shares_classes
+from sklmeta.estimator.calibrating import Evidence, possible_shots
 from sklmeta.evaluation.containers import inner_estimator, rebuilt
-from sklmeta.evaluation.few_shot import check_count
+from sklmeta.evaluation.shots import SHOTS, check_count
+from sklmeta.model_selection.validation import make_folds
 
 
 def cross_calibrated(
@@ -113,10 +116,6 @@ def cross_calibrated(
     >>> model.adapt(X_new[:5], y_new[:5]).predict_interval(X_new[5:]).shape
     (15, 2)
     """
-    # model_selection needs the estimators, and these the calibration.
-    from sklmeta.data.validation import shares_classes
-    from sklmeta.model_selection.validation import make_folds
-
     # All that can be wrong is found before any training starts.
     inner = inner_estimator(model)
     if is_classifier(inner):

@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_regressor
 from sklearn.utils import column_or_1d
 
-from sklmeta.estimator.calibrating import SHOTS
 from sklmeta.evaluation.conformal import winkler_score
 from sklmeta.evaluation.containers import inner_rows, rebuilt
 from sklmeta.evaluation.few_shot import few_shot_predictions
+from sklmeta.evaluation.shots import SHOTS, read_shots
 
 
 def calibrated(
@@ -187,7 +187,7 @@ def few_shot_intervals(
         raise TypeError("Only regressors predict intervals.")
     targets = column_or_1d(y)
     parts = []
-    for k in [shots] if isinstance(shots, int) else shots:
+    for k in read_shots(shots):
         draws = few_shot_predictions(
             model,
             X,

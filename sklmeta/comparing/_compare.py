@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,10 @@ from sklmeta.comparing._candidates import collect_candidates
 from sklmeta.comparing._comparison import Comparison
 from sklmeta.data.codes import check_task
 from sklmeta.data.collection import TaskCollection
-from sklmeta.evaluation.few_shot import Scoring, check_count
+from sklmeta.evaluation.few_shot import Scoring
+from sklmeta.evaluation.shots import SHOTS, check_count, read_shots
 from sklmeta.model_selection import TaskKFold
 from sklmeta.model_selection.validation import evaluate_fold, make_folds
-
-SHOTS = (0, 1, 2, 5, 10, 20, 50)
-"""As far as the tasks have rows; what a user asks for and cannot have is warned of."""
 
 
 def compare(
@@ -151,29 +149,19 @@ def compare(
         "support": support,
         "random_state": 0 if random_state is None else random_state,
     }
+    table = (X, targets, labels[codes], None)
     jobs = [
-        (name, fold) for name in candidates.estimators for fold in range(len(folds))
+        (name, clone(model), table, i, folds[i])
+        for name, model in candidates.estimators.items()
+        for i in range(len(folds))
     ]
     with sklearn.config_context(enable_metadata_routing=True):
-        tables = Parallel(n_jobs=n_jobs, return_as="generator")(
-            delayed(_evaluate)(
-                name,
-                clone(candidates.estimators[name]),
-                (X, targets, labels[codes], None),
-                folds[fold],
-                all_shots,
-                {"score": scoring},
-                protocol,
-            )
-            for name, fold in jobs
+        parts = Parallel(n_jobs=n_jobs, return_as="generator")(
+            delayed(_evaluate)(*job, all_shots, {"score": scoring}, protocol)
+            for job in jobs
         )
-        parts = [
-            table.assign(estimator=name, fold=fold)
-            for (name, fold), table in zip(
-                jobs, _progress(tables, len(jobs), verbose), strict=True
-            )
-        ]
-    frame = pd.concat(parts, ignore_index=True)
+        bar = tqdm(parts, "compare", len(jobs), unit="fit", disable=not verbose)
+        frame = pd.concat(bar, ignore_index=True)
     by_rmse = scoring is None and candidates.is_regressor
     if by_rmse:
         frame["score"] = np.sqrt(frame.sse / frame.n_query)
@@ -186,10 +174,7 @@ def compare(
 
 
 def _possible_shots(shots: Any, sizes: NDArray[np.intp]) -> list[int]:
-    asked = list(shots) if isinstance(shots, Iterable) else [shots]
-    for value in asked:
-        check_count("shots", value, 0)
-    asked = sorted(set(asked))
+    asked = sorted(set(read_shots(shots)))
     second = int(np.sort(sizes)[-2]) if len(sizes) > 1 else 0
     possible = [value for value in asked if value < second]
     if not possible:
@@ -198,6 +183,7 @@ def _possible_shots(shots: Any, sizes: NDArray[np.intp]) -> list[int]:
             f"largest of {len(sizes)} task(s) has {second} row(s). Ask for fewer shots "
             "or give more rows or tasks."
         )
+    # What a user asks for and cannot have is warned of.
     if len(possible) < len(asked) and shots is not SHOTS:
         warnings.warn(
             f"shots={asked[len(possible) :]} are dropped: fewer than two tasks have "
@@ -208,17 +194,16 @@ def _possible_shots(shots: Any, sizes: NDArray[np.intp]) -> list[int]:
     return possible
 
 
-def _evaluate(name: str, estimator: Any, *args: Any) -> pd.DataFrame:
+def _evaluate(
+    name: str, estimator: Any, table: Any, i: int, *args: Any
+) -> pd.DataFrame:
     try:
-        return evaluate_fold(estimator, *args)
+        scores = evaluate_fold(estimator, table, *args)
     except Exception as error:
         # Which of many estimators failed is the first thing to know.
         error.add_note(f"This was raised while compare() judged {name!r}.")
         raise
-
-
-def _progress(tables: Any, n_jobs: int, verbose: int) -> Any:
-    return tqdm(tables, "compare", n_jobs, unit="fit", disable=not verbose)
+    return scores.assign(estimator=name, fold=i)
 
 
 def _name_of(scoring: Scoring, is_regressor: bool) -> str:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import html
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from sklmeta.comparing._comparison import Comparison
+from sklmeta.comparing._scores import ComparisonScores
 
 STYLE = (
     "<style>.sklmeta-comparison td, .sklmeta-comparison th {text-align: right; "
@@ -30,12 +29,6 @@ def number(value: float) -> str:
     return f"{value:.2e}"
 
 
-def rows_per_class(comparison: Comparison) -> bool:
-    """Whether shots are counted per class, which the supports' sizes tell."""
-    draws = comparison.draws
-    return "n_support" in draws and bool((draws.n_support > draws.shots).any())
-
-
 class Line(NamedTuple):
     """One estimator: (mean, interval, is it ahead) by shots, and its costs."""
 
@@ -47,12 +40,15 @@ class Line(NamedTuple):
 COSTS = {"fit_seconds": "fit s", "adapt_milliseconds": "adapt ms"}
 
 
-def lines_of(comparison: Comparison) -> tuple[list[str], list[Line]]:
+def lines_of(comparison: ComparisonScores) -> tuple[list[str], list[Line]]:
     """Titles of the columns, and a line per estimator."""
     tables = {k: comparison.table(k) for k in comparison.shots}
     last = tables[comparison.shots[-1]]
-    per_class = " per class" if rows_per_class(comparison) else ""
-    titles = [f"{k} row{'s' * (k != 1)}{per_class}" for k in comparison.shots]
+    unit = comparison.unit_of_shots
+    titles = [
+        f"{k} {unit.replace('rows', 'row') if k == 1 else unit}"
+        for k in comparison.shots
+    ]
     known = [column for column in COSTS if column in last]
     lines = []
     for name in last.index:
@@ -68,7 +64,7 @@ def lines_of(comparison: Comparison) -> tuple[list[str], list[Line]]:
     return ["", *titles, *(COSTS[column] for column in known)], lines
 
 
-def heading(comparison: Comparison) -> str:
+def heading(comparison: ComparisonScores) -> str:
     direction = "more" if comparison.greater_is_better else "less"
     return (
         f"Mean {comparison.metric} over {len(comparison.tasks)} held-out tasks "
@@ -77,7 +73,7 @@ def heading(comparison: Comparison) -> str:
     )
 
 
-def markdown_of(comparison: Comparison) -> str:
+def markdown_of(comparison: ComparisonScores, verdict: str) -> str:
     titles, found = lines_of(comparison)
     lines = [heading(comparison), "", f"| {' | '.join(titles)} |"]
     lines.append("|" + " --- |" * len(titles))
@@ -88,10 +84,10 @@ def markdown_of(comparison: Comparison) -> str:
         ]
         name = line.name.replace("|", r"\|")
         lines.append(f"| {' | '.join([name, *texts, *line.costs])} |")
-    return "\n".join([*lines, "", comparison.verdict(), ""])
+    return "\n".join([*lines, "", verdict, ""])
 
 
-def html_of(comparison: Comparison, *, verdict: bool) -> str:
+def html_of(comparison: ComparisonScores, verdict: str | None) -> str:
     titles, found = lines_of(comparison)
     head = "".join(f"<th>{title}</th>" for title in titles)
     body = []
@@ -106,5 +102,5 @@ def html_of(comparison: Comparison, *, verdict: bool) -> str:
         f"{STYLE}<p>{html.escape(heading(comparison))}</p>"
         f'<table class="sklmeta-comparison"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table>"
-        + (f"<p>{html.escape(comparison.verdict())}</p>" if verdict else "")
+        + (f"<p>{html.escape(verdict)}</p>" if verdict else "")
     )

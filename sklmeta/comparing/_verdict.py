@@ -6,15 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from sklmeta.comparing._text import number, rows_per_class
+from sklmeta.comparing._paired import PairedDifference
+from sklmeta.comparing._scores import ComparisonScores
+from sklmeta.comparing._text import number
 
-if TYPE_CHECKING:
-    from sklmeta.comparing._comparison import Comparison
-    from sklmeta.comparing._paired import PairedDifference
-
-    Pairs = Sequence[PairedDifference]
+Pairs = Sequence[PairedDifference]
 
 FEW_TASKS = 20
 """With fewer tasks an interval over tasks promises more than it holds."""
@@ -22,7 +19,7 @@ MUCH_HARM = 0.1
 """Losses are called out from this share of the gains on."""
 
 
-def verdict_of(comparison: Comparison) -> str:
+def verdict_of(comparison: ComparisonScores) -> str:
     meta = [name for name in comparison.names if name not in comparison.baselines]
     if not meta or not comparison.baselines:
         missing = "baseline" if meta else "meta-learner"
@@ -40,7 +37,7 @@ def verdict_of(comparison: Comparison) -> str:
     ]
     if max(pair.n_tasks for pair in pairs) < FEW_TASKS:
         return _few_tasks(comparison, pairs)
-    unit = "labelled rows per class" if rows_per_class(comparison) else "labelled rows"
+    unit = f"labelled {comparison.unit_of_shots}"
     wins = [pair for pair in pairs if pair.better == pair.a]
     losses = [pair for pair in pairs if pair.better == pair.b]
     chosen = _typical(wins or losses or pairs)
@@ -77,9 +74,9 @@ def _it_does_not_pay(pairs: Pairs, wins: Pairs, losses: Pairs, unit: str) -> lis
     ]
 
 
-def _few_tasks(comparison: Comparison, pairs: Pairs) -> str:
+def _few_tasks(comparison: ComparisonScores, pairs: Pairs) -> str:
     n_tasks = max(pair.n_tasks for pair in pairs)
-    unit = "labelled rows per class" if rows_per_class(comparison) else "labelled rows"
+    unit = f"labelled {comparison.unit_of_shots}"
     ahead: dict[str, list[PairedDifference]] = {}
     for pair in pairs:
         best = pair.a if comparison.sign * pair.mean > 0 else pair.b
@@ -122,7 +119,7 @@ def _ranges(chosen: Pairs, every: Pairs) -> str:
     return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
 
 
-def _how_much(comparison: Comparison, pair: PairedDifference) -> str:
+def _how_much(comparison: ComparisonScores, pair: PairedDifference) -> str:
     means = comparison.scores(pair.shots)[[pair.a, pair.b]].mean()
     return (
         f"With {pair.shots}, {pair.a} has a mean {comparison.metric} of "
@@ -132,7 +129,7 @@ def _how_much(comparison: Comparison, pair: PairedDifference) -> str:
     )
 
 
-def _harm(comparison: Comparison, pair: PairedDifference) -> list[str]:
+def _harm(comparison: ComparisonScores, pair: PairedDifference) -> list[str]:
     harm = comparison.harm(pair.a, against=pair.b, shots=pair.shots)
     if not harm.n_worse:
         return []

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import _safe_indexing, check_consistent_length
+from sklearn.utils import check_consistent_length
 
+from sklmeta._compat import _safe_indexing
 from sklmeta.data.blocks import is_mapped
 from sklmeta.data.codes import check_task, group_rows
 

@@ -25,10 +25,10 @@ from sklmeta.evaluation.conformal import (
     conformal_quantile,
     least_tasks,
 )
-from sklmeta.evaluation.few_shot import FewShotDraw, check_count, few_shot_predictions
+from sklmeta.evaluation.few_shot import FewShotDraw, few_shot_predictions
+from sklmeta.evaluation.shots import SHOTS, read_shots
 from sklmeta.evaluation.temperature import fit_temperature
 
-SHOTS = (0, 1, 2, 5, 10, 20, 50)
 Evidence = dict[int, tuple[NDArray[Any], ...]]
 
 
@@ -298,9 +298,7 @@ def possible_shots(
     ValueError
         If there are none.
     """
-    values = [shots] if isinstance(shots, int) else list(shots)
-    for value in values:
-        check_count("shots", value, 0)
+    values = read_shots(shots)
     largest = int(np.bincount(codes).max(initial=0))
     if own and not any(values):
         raise ValueError(

@@ -10,7 +10,6 @@ import inspect
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -20,16 +19,17 @@ from sklearn.base import is_regressor
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer, log_loss, make_scorer
 from sklearn.utils import (
-    _safe_indexing,
     check_consistent_length,
     check_random_state,
     column_or_1d,
     get_tags,
 )
 
+from sklmeta._compat import _safe_indexing
 from sklmeta.data.codes import check_task, group_rows
 from sklmeta.episodes.sampler import split_support_query
 from sklmeta.evaluation.containers import adapted, inner_estimator, zero_shot
+from sklmeta.evaluation.shots import check_count
 
 FEW_ROWS_PER_CLASS = "The number of unique classes is greater than 50%"
 """Begins a warning of scikit-learn about what few-shot learning always has."""
@@ -386,8 +386,3 @@ class _TaskView:
         columns = self._own_columns
         classes = self._draw.model.classes_
         return classes if columns is None else classes[columns]
-
-
-def check_count(name: str, value: Any, least: int) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} must be an int of at least {least}; got {value!r}.")

@@ -13,9 +13,9 @@ import sklearn
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import pdist, squareform
 from sklearn.base import is_classifier
-from sklearn.utils import _safe_indexing, check_consistent_length
-from sklearn.utils.validation import _num_samples
+from sklearn.utils import check_consistent_length
 
+from sklmeta._compat import _num_samples, _safe_indexing
 from sklmeta.data.codes import check_task, group_rows
 from sklmeta.episodes.draw import PADDING, draw_distinct
 from sklmeta.evaluation.containers import adapted, inner_estimator

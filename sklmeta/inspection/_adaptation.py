@@ -241,21 +241,7 @@ class AdaptationDisplay(Display):
         x, after = self.x[order], self.after[order]
         line = {"lw": 2} if self.is_curve else {"ls": "", "marker": "_", "ms": 9}
         if self.std is not None:
-            std = self.std[order]
-            if self.is_curve:
-                ax.fill_between(
-                    x,
-                    after - 2 * std,
-                    after + 2 * std,
-                    color="#0072B2",
-                    alpha=0.2,
-                    lw=0,
-                    label="± 2 standard deviations",
-                )
-            else:
-                ax.vlines(
-                    x, after - 2 * std, after + 2 * std, color="#0072B2", alpha=0.3
-                )
+            self._draw_spread(ax, x, after, 2 * self.std[order])
         if self.query is not None:
             ax.plot(
                 *self.query,
@@ -284,6 +270,22 @@ class AdaptationDisplay(Display):
         ax.set_xlabel(self.x_name)
         ax.set_ylabel(self.y_name)
         ax.legend(frameon=False, fontsize="small")
+
+    def _draw_spread(
+        self, ax: Any, x: NDArray[Any], mean: NDArray[Any], half: NDArray[Any]
+    ) -> None:
+        if not self.is_curve:
+            ax.vlines(x, mean - half, mean + half, color="#0072B2", alpha=0.3)
+            return
+        ax.fill_between(
+            x,
+            mean - half,
+            mean + half,
+            color="#0072B2",
+            alpha=0.2,
+            lw=0,
+            label="± 2 standard deviations",
+        )
 
 
 def _column(X: Any, feature: int | str) -> NDArray[Any]:

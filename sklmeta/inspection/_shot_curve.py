@@ -11,7 +11,6 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from sklmeta.comparing import Comparison, compare
-from sklmeta.comparing._text import rows_per_class
 from sklmeta.inspection._drawing import Display, style, upper_first
 from sklmeta.inspection._scores import scores_of_predictions
 
@@ -212,8 +211,7 @@ class ShotCurveDisplay(Display):
                     x, own.low, own.high, color=look["color"], alpha=0.13, linewidth=0
                 )
         ax.set_xticks(range(len(position)), [str(k) for k in position])
-        unit = "rows per class" if rows_per_class(comparison) else "rows"
-        ax.set_xlabel(f"Labelled {unit} of a task")
+        ax.set_xlabel(f"Labelled {comparison.unit_of_shots} of a task")
         ax.set_ylabel(upper_first(comparison.metric))
         ax.grid(axis="y", alpha=0.3)
         # Many names would cover the curves.

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 from sklmeta._lazy import attach
 
 if TYPE_CHECKING:  # what editors and type checkers read; the names below are the same
+    from sklmeta.comparing import Comparison as Comparison
+    from sklmeta.comparing import Harm as Harm
+    from sklmeta.comparing import PairedDifference as PairedDifference
+    from sklmeta.comparing import compare as compare
     from sklmeta.model_selection._scorer import FewShotScorer as FewShotScorer
     from sklmeta.model_selection._split import LeaveOneTaskOut as LeaveOneTaskOut
     from sklmeta.model_selection._split import TaskKFold as TaskKFold

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 
 from sklmeta._compat import _MetadataRequester
 from sklmeta.evaluation.containers import inner_estimator
-from sklmeta.evaluation.few_shot import Scoring, check_count, few_shot_score
+from sklmeta.evaluation.few_shot import Scoring, few_shot_score
+from sklmeta.evaluation.shots import check_count
 
 
 class FewShotScorer(_MetadataRequester):

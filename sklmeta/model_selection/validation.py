@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,19 +16,20 @@ import sklearn
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone, is_regressor
 from sklearn.model_selection import check_cv
-from sklearn.utils import _safe_indexing, check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.parallel import Parallel, delayed
 
+from sklmeta._compat import _safe_indexing
 from sklmeta.data.codes import check_task
 from sklmeta.data.collection import TaskCollection
 from sklmeta.evaluation.containers import inner_estimator
 from sklmeta.evaluation.few_shot import (
     Scoring,
-    check_count,
     few_shot_predictions,
     sums_of_squares,
     task_scores,
 )
+from sklmeta.evaluation.shots import check_count, read_shots
 from sklmeta.model_selection._split import Fold, TaskKFold
 
 Metrics = dict[str, Scoring]
@@ -171,7 +173,7 @@ def few_shot_cross_validate(
 
 def _all_shots(
     shots: Any, estimator: Any, is_support: NDArray[np.bool_] | None
-) -> list[int | None]:
+) -> Sequence[int | None]:
     """Check `shots`, and that there are supports where there must be."""
     inner = inner_estimator(estimator)  # raises before any training starts
     if shots is None:
@@ -191,10 +193,7 @@ def _all_shots(
             "The tasks of this collection bring their own supports. Pass shots=None to "
             "judge with these, or *tasks.to_arrays() to draw supports anew."
         )
-    all_shots = list(shots) if isinstance(shots, Iterable) else [shots]
-    for value in all_shots:
-        check_count("shots", value, 0)
-    return all_shots
+    return read_shots(shots)
 
 
 def make_folds(
@@ -204,7 +203,7 @@ def make_folds(
     codes: NDArray[np.intp],
     labels: NDArray[Any],
 ) -> list[Fold]:
-    if cv is None or isinstance(cv, int):
+    if cv is None or isinstance(cv, Integral):
         cv = TaskKFold(5 if cv is None else cv)
     folds = list(check_cv(cv).split(X, y, codes))
     for i, (train, test) in enumerate(folds):
@@ -230,7 +229,7 @@ def evaluate_fold(
     estimator: Any,
     table: tuple[Any, NDArray[Any], NDArray[Any], NDArray[np.bool_] | None],
     fold: Fold,
-    all_shots: list[int | None],
+    all_shots: Sequence[int | None],
     metrics: Metrics,
     protocol: dict[str, Any],
 ) -> pd.DataFrame:
