@@ -8,10 +8,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-import sklmeta
-from sklmeta.cli._commands import run_compare, run_fit, run_predict
-from sklmeta.cli._table import DataError
+from sklmeta._version import __version__
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -33,9 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = parser().parse_args(argv)
     try:
-        arguments.run(arguments)
-    except (DataError, ValueError, ImportError) as error:
-        # The estimators' own checks speak of the data in a ValueError.
+        # torch and pandas take seconds, for which help and typing errors do not wait.
+        from sklmeta.cli import _commands
+
+        getattr(_commands, f"run_{arguments.command}")(arguments)
+    except (ValueError, ImportError) as error:
+        # The estimators' own checks speak of the data in a ValueError, as ours do.
         print(f"sklmeta: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader, such as head, has seen enough
@@ -50,9 +52,15 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="sklmeta", description="Few-shot learning over many small related tables."
     )
-    top.add_argument("--version", action="version", version=sklmeta.__version__)
-    commands = top.add_subparsers(required=True, metavar="command")
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(required=True, dest="command", metavar="command")
+    _add_compare(commands)
+    _add_fit(commands)
+    _add_predict(commands)
+    return top
 
+
+def _add_compare(commands: Any) -> None:
     compare = commands.add_parser(
         "compare",
         help="does meta-learning pay on this table, and from how many rows?",
@@ -87,8 +95,9 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("--report", default="report.html", metavar="FILE")
     compare.add_argument("--no-report", action="store_true")
     compare.add_argument("--csv", metavar="FILE", help="write the table here as well")
-    compare.set_defaults(run=run_compare)
 
+
+def _add_fit(commands: Any) -> None:
     fit = commands.add_parser("fit", help="learn from a table of many tasks")
     _add_data(fit)
     fit.add_argument("--out", required=True, metavar="MODEL.skops")
@@ -101,8 +110,9 @@ def parser() -> argparse.ArgumentParser:
         help="calibrate intervals and probabilities: on a quarter of the tasks, held "
         "out, or with fewer than 36 on all of them, by cross-validation",
     )
-    fit.set_defaults(run=run_fit)
 
+
+def _add_predict(commands: Any) -> None:
     predict = commands.add_parser("predict", help="adapt to labelled rows, and predict")
     predict.add_argument("model", metavar="MODEL.skops")
     predict.add_argument("data", help="csv, tsv or parquet of the rows to predict")
@@ -114,8 +124,6 @@ def parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--coverage", type=float, default=0.9, help="of the intervals")
     predict.add_argument("--out", metavar="FILE", help="default: standard output")
-    predict.set_defaults(run=run_predict)
-    return top
 
 
 def _add_data(command: argparse.ArgumentParser) -> None:

@@ -35,12 +35,12 @@ def compared(
     for name in names:
         found[name] = single(name, classification, options)
     if classification:
-        own = options.get("shared_classes", True)
+        shared = options.get("shared_classes", True)
         logistic = LogisticRegression(max_iter=1000)
-        found["own logistic"] = PerTask(logistic, shared_classes=own)
-        boosting: Any = HistGradientBoostingClassifier(random_state=0)
-        if not own:
+        found["own logistic"] = PerTask(logistic, shared_classes=shared)
+        if not shared:  # a pooled model has no classes to learn
             return found
+        boosting: Any = HistGradientBoostingClassifier(random_state=0)
     else:
         found["own ridge"] = PerTask(Ridge())
         boosting = HistGradientBoostingRegressor(random_state=0)

@@ -26,7 +26,7 @@ MOST_CATEGORIES = 50
 """A text column with more values than these is an identifier, or free text."""
 
 
-class DataError(Exception):
+class DataError(ValueError):
     """Something about the data that a user can mend; told without a traceback."""
 
 
