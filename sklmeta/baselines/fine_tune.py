@@ -11,9 +11,8 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +23,7 @@ from sklmeta.episodes.pooled import pool_rows, stream_rows
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.episodes.source import EpisodeSource
 from sklmeta.estimator.base import BaseMetaEstimator
-from sklmeta.estimator.docs import document
 from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
-from sklmeta.estimator.parameters import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
 from sklmeta.learners.engine import Engine, Parameters, stack_parameters
 from sklmeta.learners.inner_loop import gradient_step, guarded_inner_loop
 from sklmeta.learners.learner import Learner, State, TaskSpec
@@ -224,16 +221,6 @@ class FineTuneLearner(Learner):
         return outputs + head["absent"][:, None] if "absent" in head else outputs
 
 
-_TUNING_CONSTRAINTS: dict[str, Any] = {
-    "tune": [StrOptions(set(TUNED))],
-    "inner_lr": [Interval(numbers.Real, 0, None, closed="neither")],
-    "adapt_steps": [Interval(numbers.Integral, 0, None, closed="left")],
-    "alpha": [Interval(numbers.Real, 0, None, closed="left")],
-    "batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
-}
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
 class _FineTuneParameters(BaseMetaEstimator):
     """The parameters of tuning, the same for both faces."""
 
@@ -249,6 +236,14 @@ class _FineTuneParameters(BaseMetaEstimator):
     optimizer: str | type[torch.optim.Optimizer] = "AdamW"
     weight_decay: float = 1.0
 
+    _parameter_constraints = {
+        "tune": [StrOptions(set(TUNED))],
+        "inner_lr": [Interval(numbers.Real, 0, None, closed="neither")],
+        "adapt_steps": [Interval(numbers.Integral, 0, None, closed="left")],
+        "alpha": [Interval(numbers.Real, 0, None, closed="left")],
+        "batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
+    }
+
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> FineTuneLearner:
         return FineTuneLearner(
             spec,
@@ -262,8 +257,6 @@ class _FineTuneParameters(BaseMetaEstimator):
         )
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class FineTuneClassifier(MetaClassifierMixin, _FineTuneParameters):
     """A network trained on the rows of all tasks as one, then tuned on a support.
 
@@ -338,15 +331,9 @@ class FineTuneClassifier(MetaClassifierMixin, _FineTuneParameters):
     # Cross-entropy curves less than squared error, and gives way to a smaller pull.
     alpha: float = 10.0
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **CLASS_CONSTRAINTS,
-        **_TUNING_CONSTRAINTS,
-        "head": [StrOptions(set(HEADS))],
-    }
+    _parameter_constraints = {"head": [StrOptions(set(HEADS))]}
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class FineTuneRegressor(MetaRegressorMixin, _FineTuneParameters):
     """A network trained on the rows of all tasks as one, then tuned on a support.
 
@@ -396,8 +383,3 @@ class FineTuneRegressor(MetaRegressorMixin, _FineTuneParameters):
     >>> est.predict(X[~old][10:]).shape
     (20,)
     """
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **COMMON_CONSTRAINTS,
-        **_TUNING_CONSTRAINTS,
-    }

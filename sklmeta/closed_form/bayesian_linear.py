@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import math
 import numbers
-from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +14,7 @@ from torch import Tensor, nn
 from sklmeta._compat import Interval
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.base import BaseMetaEstimator
-from sklmeta.estimator.docs import document
 from sklmeta.estimator.faces import PredictiveStdMixin
-from sklmeta.estimator.parameters import COMMON_CONSTRAINTS
 from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.learners.losses import row_loss
 
@@ -237,8 +233,6 @@ def _eye_like(matrix: Tensor) -> Tensor:  # shape: (n, n)
     return torch.eye(size, dtype=matrix.dtype, device=matrix.device)
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class BayesianLinearRegressor(PredictiveStdMixin, BaseMetaEstimator):
     """Bayesian linear regression with a prior learned across tasks (ALPaCA).
 
@@ -308,9 +302,8 @@ class BayesianLinearRegressor(PredictiveStdMixin, BaseMetaEstimator):
     optimizer: str | type[torch.optim.Optimizer] = "AdamW"
     weight_decay: float = 0.01
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **COMMON_CONSTRAINTS,
-        "rank": [Interval(numbers.Integral, 0, None, closed="left")],
+    _parameter_constraints = {
+        "rank": [Interval(numbers.Integral, 0, None, closed="left")]
     }
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:

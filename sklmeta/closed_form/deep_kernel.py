@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,9 +17,7 @@ from sklmeta.closed_form.gaussian_process import (
     DeepKernelLearner,
 )
 from sklmeta.estimator.base import BaseMetaEstimator
-from sklmeta.estimator.docs import document
 from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
-from sklmeta.estimator.parameters import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
 from sklmeta.learners.learner import Learner, TaskSpec
 
 _CONSTRAINTS: dict[str, Any] = {
@@ -31,8 +28,6 @@ _CONSTRAINTS: dict[str, Any] = {
 }
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class DeepKernelRegressor(PredictiveStdMixin, BaseMetaEstimator):
     """Gaussian process with a kernel learned across tasks (deep kernel transfer, DKT).
 
@@ -124,10 +119,7 @@ class DeepKernelRegressor(PredictiveStdMixin, BaseMetaEstimator):
     optimizer: str | type[torch.optim.Optimizer] = "AdamW"
     weight_decay: float = 0.01
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **COMMON_CONSTRAINTS,
-        **_CONSTRAINTS,
-    }
+    _parameter_constraints = _CONSTRAINTS
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
         return DeepKernelLearner(
@@ -140,8 +132,6 @@ class DeepKernelRegressor(PredictiveStdMixin, BaseMetaEstimator):
         )
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class DeepKernelClassifier(MetaClassifierMixin, BaseMetaEstimator):
     """Gaussian processes of one class against the rest (deep kernel transfer, DKT).
 
@@ -231,10 +221,7 @@ class DeepKernelClassifier(MetaClassifierMixin, BaseMetaEstimator):
     optimizer: str | type[torch.optim.Optimizer] = "AdamW"
     weight_decay: float = 0.01
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **CLASS_CONSTRAINTS,
-        **_CONSTRAINTS,
-    }
+    _parameter_constraints = _CONSTRAINTS
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
         return DeepKernelLearner(

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +16,7 @@ from sklmeta.closed_form._linear_algebra import PenalisedDesign
 from sklmeta.closed_form._logistic import logistic_heads
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.base import BaseMetaEstimator
-from sklmeta.estimator.docs import document
 from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
-from sklmeta.estimator.parameters import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
 from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.learners.losses import row_loss
 
@@ -183,8 +179,6 @@ class RidgeHeadLearner(Learner):
         return logits + self.class_bias
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class RidgeHeadClassifier(MetaClassifierMixin, BaseMetaEstimator):
     """Ridge or logistic regression on meta-learned features (R2-D2, LR-D2).
 
@@ -258,10 +252,7 @@ class RidgeHeadClassifier(MetaClassifierMixin, BaseMetaEstimator):
     optimizer: str | type[torch.optim.Optimizer] = "AdamW"
     weight_decay: float = 1.0
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **CLASS_CONSTRAINTS,
-        "solver": [StrOptions(set(SOLVERS))],
-    }
+    _parameter_constraints = {"solver": [StrOptions(set(SOLVERS))]}
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
         no_encoder = self.module is None and len(self.hidden_layer_sizes) == 0
@@ -270,8 +261,6 @@ class RidgeHeadClassifier(MetaClassifierMixin, BaseMetaEstimator):
         )
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class RidgeHeadRegressor(MetaRegressorMixin, BaseMetaEstimator):
     """Ridge regression on meta-learned features (R2-D2).
 
@@ -336,8 +325,6 @@ class RidgeHeadRegressor(MetaRegressorMixin, BaseMetaEstimator):
     lr: float = 1e-2
     optimizer: str | type[torch.optim.Optimizer] = "AdamW"
     weight_decay: float = 0.01
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = COMMON_CONSTRAINTS
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
         no_encoder = self.module is None and len(self.hidden_layer_sizes) == 0

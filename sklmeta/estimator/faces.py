@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 
+from sklmeta._compat import Interval
 from sklmeta.data.scaling import Scaling
 
 
@@ -23,6 +25,11 @@ class MetaClassifierMixin(ClassifierMixin):
 
     n_way: int | None = None
     shared_classes: bool | None = None
+
+    _parameter_constraints = {
+        "n_way": [Interval(numbers.Integral, 2, None, closed="left"), None],
+        "shared_classes": ["boolean", None],
+    }
 
     __metadata_request__predict_proba = {"task": True}
     __metadata_request__predict_log_proba = {"task": True}

@@ -1,4 +1,4 @@
-"""The parameters that all meta-learners share: constraints, and nested names."""
+"""The parameters that all meta-learners share, with skorch's nested names."""
 
 # Authors: The sklmeta developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -7,69 +7,163 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from torch import nn
 
 from sklmeta._compat import Interval, StrOptions
+from sklmeta.estimator.declared import DeclaredParameters
 from sklmeta.learners.encoders import ACTIVATIONS
 from sklmeta.training.callbacks import SCHEDULES
 
 _NESTED = ("module", "optimizer")
 
 
-COMMON_CONSTRAINTS: dict[str, Any] = {
-    "module": [None, nn.Module, type],
-    "module_params": [dict, None],
-    "hidden_layer_sizes": ["array-like"],
-    "activation": [StrOptions(set(ACTIVATIONS))],
-    "n_shots": [Interval(numbers.Integral, 1, None, closed="left"), tuple, list],
-    "n_query": [Interval(numbers.Integral, 1, None, closed="left")],
-    "support": [StrOptions({"random", "first"}), "cv_object"],
-    "meta_batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
-    "max_iter": [Interval(numbers.Integral, 0, None, closed="left")],
-    "lr": [Interval(numbers.Real, 0, None, closed="neither")],
-    "lr_schedule": [StrOptions({"constant", *SCHEDULES})],
-    "optimizer": [str, type],
-    "optimizer_params": [dict, None],
-    "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
-    "max_grad_norm": [Interval(numbers.Real, 0, None, closed="neither"), None],
-    "chunk_size": [
-        StrOptions({"auto"}),
-        Interval(numbers.Integral, 1, None, closed="left"),
-    ],
-    "early_stopping": ["boolean"],
-    "validation_fraction": [Interval(numbers.Real, 0, 1, closed="neither")],
-    "n_iter_no_change": [Interval(numbers.Integral, 1, None, closed="left")],
-    "callbacks": ["array-like", None],
-    "standardize": ["boolean"],
-    "transductive": ["boolean"],
-    "device": [str],
-    "compile": ["boolean"],
-    "n_threads": [Interval(numbers.Integral, 1, None, closed="left"), None],
-    "random_state": ["random_state"],
-    "verbose": ["verbose"],
-    "warm_start": ["boolean"],
-}
+class Parameters(DeclaredParameters):
+    """The parameters that all meta-learners share, described once.
 
-CLASS_CONSTRAINTS: dict[str, Any] = {
-    **COMMON_CONSTRAINTS,
-    "n_way": [Interval(numbers.Integral, 2, None, closed="left"), None],
-    "shared_classes": ["boolean", None],
-}
+    Their defaults are those of most estimators; each estimator's signature has its own.
+    Entries of `module_params` and `optimizer_params` are parameters too, by skorch's
+    spelling ``module__name`` and ``optimizer__name``. An estimator of your own derives
+    from this class through `BaseMetaEstimator`, and declares its parameters as this one
+    does: by an annotation, a default and a constraint.
 
+    Parameters
+    ----------
+    module : nn.Module class or instance, default=None
+        The encoder, which maps rows (n, *input) to features (n, d). None is an MLP
+        over `hidden_layer_sizes` and `activation`. A class is called with
+        `module_params`, and with `n_features_in` when its ``__init__`` names it; an
+        instance is copied by `fit`, which starts from its weights.
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class Parameters(BaseEstimator):
-    """The shared parameters, with skorch's spelling for the entries of dicts.
+    module_params : dict, default=None
+        Arguments of the module class; also set as ``module__name``.
 
-    Estimators are data classes: the generated ``__init__`` has a real signature and
-    does nothing but assign, which is all that scikit-learn asks of it, and a parameter
-    that all learners share is declared once.
+    hidden_layer_sizes : tuple of int, default=(64, 64)
+        Widths of the default encoder's layers.
+
+    activation : {"relu", "tanh", "gelu", "silu", "elu", "identity"}, default="relu"
+        Activation of the default encoder.
+
+    n_shots : int or (int, int), default=5
+        Support rows of a training episode: per class when classes are a task's own,
+        else in total. A range is inclusive, and trains for many support sizes; in
+        total, it ends at half of a task's rows.
+
+    n_query : int, default=15
+        Query rows of a training episode, at most; counted as `n_shots` is.
+
+    support : {"random", "first"} or splitter, default="random"
+        How the support of a training episode is chosen: at random, first in row
+        order, or by an object with a scikit-learn ``split(X, y)``.
+
+    meta_batch_size : int, default=16
+        Tasks per meta-update.
+
+    max_iter : int, default=1000
+        Number of meta-updates.
+
+    lr : float, default=0.001
+        Step size of the meta-updates.
+
+    lr_schedule : {"constant", "cosine", "linear"}, default="cosine"
+        Whether `lr` stays, or falls to zero over `max_iter`: along a cosine, or a line.
+
+    optimizer : str or torch optimizer class, default="Adam"
+        Name of a class in ``torch.optim``, or the class.
+
+    optimizer_params : dict, default=None
+        Arguments of the optimizer; also set as ``optimizer__name``.
+
+    weight_decay : float, default=0.0
+        Weight decay of the optimizer; with "AdamW" it is decoupled from the gradient.
+
+    max_grad_norm : float, default=10.0
+        The meta-gradient is scaled down to this norm; None leaves it alone.
+
+    chunk_size : int or "auto", default="auto"
+        Tasks that go through the network together within a meta-update. The memory of
+        the graph grows with it; the loss and its gradient do not depend on it, but for
+        what a module draws or shares over the tasks (dropout, batch statistics).
+        "auto" chooses by the size of the network and of the tasks.
+
+    early_stopping : bool, default=False
+        Whether to hold out tasks (with fewer than ten: rows of each; from one table:
+        rows, or classes with `n_way`), stop when their loss no longer falls, and
+        return the best epoch's weights. An epoch is at most 100 meta-updates.
+
+    validation_fraction : float, default=0.1
+        Fraction to hold out with `early_stopping`.
+
+    n_iter_no_change : int, default=10
+        Epochs without improvement after which `early_stopping` stops.
+
+    callbacks : list of skorch callbacks, default=None
+        Callbacks of the meta-training.
+
+    standardize : bool, default=True
+        Whether to standardise X, and y of a regressor, by the training rows.
+
+    transductive : bool, default=False
+        Whether layers with batch statistics use those of a task's query rows in
+        prediction. Then predictions of one task's rows depend on one another. Otherwise
+        they use what they learned in `fit`, or, in a network whose encoder adapts, the
+        statistics of the task's support.
+
+    device : str, default="auto"
+        Where to compute; "auto" takes CUDA when there is one.
+
+    compile : bool, default=False
+        Whether to compile a meta-update with ``torch.compile``, once for every size of
+        support and query (sizes are padded to few). That takes half a minute or more,
+        which `compile_time_` tells, and a C++ compiler; it pays from some tens of
+        thousands of updates on.
+
+    n_threads : int, default=None
+        CPU threads within an operation during `fit`, which restores them. None takes
+        one for a small network, which gains nothing from a second and loses a great
+        deal where that core is busy; and torch's own number for a network with
+        convolutions or of more than 4 MiB, and on a GPU.
+
+    random_state : int, RandomState instance or None, default=None
+        Seeds the weights and the episodes.
+
+    verbose : int, default=0
+        1 prints a line per epoch.
+
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of the last call.
+
+    Attributes
+    ----------
+    tasks_ : ndarray of shape (n_tasks,)
+        Labels of the tasks that `fit` saw.
+
+    engine_ : str
+        How the tasks of a meta-update went through the network: "once", the rows of all
+        together; with weights of each task's own by "adjoint", "batched" or "vmap"; or
+        one after the other, "loop".
+
+    n_features_in_ : int
+        Number of features seen during `fit`.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, when X has names that are all strings.
+
+    n_iter_ : int
+        Meta-updates made.
+
+    history_ : list of dict
+        Losses and seconds of every epoch.
+
+    compile_time_ : float
+        Seconds that compilation took, with ``compile=True``.
+
+    n_guarded_ : int
+        Steps of the last adaptation that were shortened or dropped, because they
+        would have let the support loss grow tenfold.
     """
 
     module: type[nn.Module] | nn.Module | None = None
@@ -101,7 +195,44 @@ class Parameters(BaseEstimator):
     verbose: int = 0
     warm_start: bool = False
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = COMMON_CONSTRAINTS
+    _parameter_constraints = {
+        "module": [None, nn.Module, type],
+        "module_params": [dict, None],
+        "hidden_layer_sizes": ["array-like"],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "n_shots": [Interval(numbers.Integral, 1, None, closed="left"), tuple, list],
+        "n_query": [Interval(numbers.Integral, 1, None, closed="left")],
+        "support": [StrOptions({"random", "first"}), "cv_object"],
+        "meta_batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
+        "max_iter": [Interval(numbers.Integral, 0, None, closed="left")],
+        "lr": [Interval(numbers.Real, 0, None, closed="neither")],
+        "lr_schedule": [StrOptions({"constant", *SCHEDULES})],
+        "optimizer": [str, type],
+        "optimizer_params": [dict, None],
+        "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
+        "max_grad_norm": [Interval(numbers.Real, 0, None, closed="neither"), None],
+        "chunk_size": [
+            StrOptions({"auto"}),
+            Interval(numbers.Integral, 1, None, closed="left"),
+        ],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(numbers.Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(numbers.Integral, 1, None, closed="left")],
+        "callbacks": ["array-like", None],
+        "standardize": ["boolean"],
+        "transductive": ["boolean"],
+        "device": [str],
+        "compile": ["boolean"],
+        "n_threads": [Interval(numbers.Integral, 1, None, closed="left"), None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+    }
+
+    # The documentation is not on the web: no link from the diagram, rather than to
+    # scikit-learn's pages.
+    _doc_link_module = "sklmeta"
+    _doc_link_template = ""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters; entries of the parameter dicts as ``module__name``.

@@ -5,22 +5,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from sklmeta._compat import StrOptions
 from sklmeta.episodes.rows import Episodes, Rows, of_tasks
-from sklmeta.estimator.docs import document
 from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
-from sklmeta.estimator.parameters import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
-from sklmeta.gradient_based.inner_parameters import (
-    INNER_CONSTRAINTS,
-    InnerLoopParameters,
-)
+from sklmeta.gradient_based.inner_parameters import InnerLoopParameters
 from sklmeta.learners.dense.head import (
     Descent,
     descend_head,
@@ -150,21 +143,17 @@ class ANILLearner(Learner):
         return rows._replace(X=with_constant(self.encode(rows.X)))
 
 
-_INNER_CONSTRAINTS = {**INNER_CONSTRAINTS, "first_order": ["boolean"]}
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
 class _ANILParameters(InnerLoopParameters):
     """The inner loop's parameters, the same for both faces."""
 
     first_order: bool = False
 
+    _parameter_constraints = {"first_order": ["boolean"]}
+
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> ANILLearner:
         return ANILLearner(spec, encoder, **self._inner_params("first_order"))
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class ANILClassifier(MetaClassifierMixin, _ANILParameters):
     """Almost no inner loop: learned features, and gradient steps of the head alone.
 
@@ -237,15 +226,9 @@ class ANILClassifier(MetaClassifierMixin, _ANILParameters):
 
     head_init: str = "prototypes"
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **CLASS_CONSTRAINTS,
-        **_INNER_CONSTRAINTS,
-        "head_init": [StrOptions(set(HEAD_INITS))],
-    }
+    _parameter_constraints = {"head_init": [StrOptions(set(HEAD_INITS))]}
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class ANILRegressor(MetaRegressorMixin, _ANILParameters):
     """Almost no inner loop: learned features, and gradient steps of the head alone.
 
@@ -311,8 +294,3 @@ class ANILRegressor(MetaRegressorMixin, _ANILParameters):
 
     inner_lr: float = 0.01
     n_shots: int | tuple[int, int] = (5, 20)
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **COMMON_CONSTRAINTS,
-        **_INNER_CONSTRAINTS,
-    }

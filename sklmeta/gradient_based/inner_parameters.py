@@ -6,20 +6,12 @@
 from __future__ import annotations
 
 import numbers
-from dataclasses import dataclass
 from typing import Any
 
 from sklmeta._compat import Interval
 from sklmeta.estimator.base import BaseMetaEstimator
 
-INNER_CONSTRAINTS: dict[str, Any] = {
-    "inner_lr": [Interval(numbers.Real, 0, None, closed="neither")],
-    "inner_steps": [Interval(numbers.Integral, 1, None, closed="left")],
-    "adapt_steps": [Interval(numbers.Integral, 0, None, closed="left"), None],
-}
 
-
-@dataclass(kw_only=True, eq=False, repr=False)
 class InnerLoopParameters(BaseMetaEstimator):
     """Base of both faces; a subclass adds its parameters and changes defaults."""
 
@@ -31,8 +23,15 @@ class InnerLoopParameters(BaseMetaEstimator):
     lr: float = 3e-3
     max_grad_norm: float | None = 1.0
 
+    _parameter_constraints = {
+        "inner_lr": [Interval(numbers.Real, 0, None, closed="neither")],
+        "inner_steps": [Interval(numbers.Integral, 1, None, closed="left")],
+        "adapt_steps": [Interval(numbers.Integral, 0, None, closed="left"), None],
+    }
+
     def _inner_params(self, *names: str) -> dict[str, Any]:
         """The inner loop's parameters as a learner takes them, and those named."""
-        own = {name: getattr(self, name) for name in (*INNER_CONSTRAINTS, *names)}
+        names = ("inner_lr", "inner_steps", "adapt_steps", *names)
+        own = {name: getattr(self, name) for name in names}
         # A regressor has one output, and so no choice of where its head starts.
         return {**own, "head_init": getattr(self, "head_init", "shared")}

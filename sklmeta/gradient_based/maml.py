@@ -7,20 +7,14 @@ from __future__ import annotations
 
 import numbers
 import warnings
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import nn
 
 from sklmeta._compat import Interval, StrOptions
-from sklmeta.estimator.docs import document
 from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
-from sklmeta.estimator.parameters import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
 from sklmeta.gradient_based.descent import DescentLearner
-from sklmeta.gradient_based.inner_parameters import (
-    INNER_CONSTRAINTS,
-    InnerLoopParameters,
-)
+from sklmeta.gradient_based.inner_parameters import InnerLoopParameters
 from sklmeta.learners.learner import TaskSpec
 from sklmeta.learners.network import ENGINES, HEAD_INITS
 from sklmeta.learners.stabilisers import StepSizes, step_weights
@@ -69,19 +63,6 @@ class MAMLLearner(DescentLearner):
         self.enter_phase(self.first_order or early, weights)
 
 
-DESCENT_CONSTRAINTS: dict[str, Any] = {
-    **INNER_CONSTRAINTS,
-    "first_order": ["boolean"],
-    "engine": [StrOptions(set(ENGINES))],
-}
-_STABILISERS: dict[str, Any] = {
-    "multi_step_loss": [Interval(numbers.Real, 0, 1, closed="both")],
-    "learn_inner_lr": ["boolean"],
-    "derivative_order_annealing": [Interval(numbers.Real, 0, 1, closed="both")],
-}
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
 class _MAMLParameters(InnerLoopParameters):
     """The inner loop's parameters, the same for both faces."""
 
@@ -91,9 +72,23 @@ class _MAMLParameters(InnerLoopParameters):
     derivative_order_annealing: float = 0.0
     engine: str = "auto"
 
+    _parameter_constraints = {
+        "first_order": ["boolean"],
+        "multi_step_loss": [Interval(numbers.Real, 0, 1, closed="both")],
+        "learn_inner_lr": ["boolean"],
+        "derivative_order_annealing": [Interval(numbers.Real, 0, 1, closed="both")],
+        "engine": [StrOptions(set(ENGINES))],
+    }
+
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> MAMLLearner:
-        names = ("first_order", "engine", *_STABILISERS)
-        return MAMLLearner(spec, encoder, **self._inner_params(*names))
+        params = self._inner_params(
+            "first_order",
+            "multi_step_loss",
+            "learn_inner_lr",
+            "derivative_order_annealing",
+            "engine",
+        )
+        return MAMLLearner(spec, encoder, **params)
 
 
 def warn_if_body_stays(estimator: Any, learner: DescentLearner) -> None:
@@ -107,8 +102,6 @@ def warn_if_body_stays(estimator: Any, learner: DescentLearner) -> None:
         )
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class MAMLClassifier(MetaClassifierMixin, _MAMLParameters):
     """Model-agnostic meta-learning: a start from which few gradient steps suffice.
 
@@ -176,12 +169,7 @@ class MAMLClassifier(MetaClassifierMixin, _MAMLParameters):
 
     head_init: str = "prototypes"
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **CLASS_CONSTRAINTS,
-        **DESCENT_CONSTRAINTS,
-        **_STABILISERS,
-        "head_init": [StrOptions(set(HEAD_INITS))],
-    }
+    _parameter_constraints = {"head_init": [StrOptions(set(HEAD_INITS))]}
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> MAMLLearner:
         learner = super()._make_learner(spec, encoder)
@@ -189,8 +177,6 @@ class MAMLClassifier(MetaClassifierMixin, _MAMLParameters):
         return learner
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class MAMLRegressor(MetaRegressorMixin, _MAMLParameters):
     """Model-agnostic meta-learning: a start from which few gradient steps suffice.
 
@@ -254,9 +240,3 @@ class MAMLRegressor(MetaRegressorMixin, _MAMLParameters):
     # ends near .02, and outlying rows want less. It is the step of the paper.
     inner_lr: float = 0.01
     n_shots: int | tuple[int, int] = (5, 20)
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **COMMON_CONSTRAINTS,
-        **DESCENT_CONSTRAINTS,
-        **_STABILISERS,
-    }

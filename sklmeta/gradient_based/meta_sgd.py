@@ -5,20 +5,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import nn
 
 from sklmeta._compat import StrOptions
-from sklmeta.estimator.docs import document
 from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
-from sklmeta.estimator.parameters import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
 from sklmeta.gradient_based.descent import DescentLearner
 from sklmeta.gradient_based.inner_parameters import InnerLoopParameters
-from sklmeta.gradient_based.maml import DESCENT_CONSTRAINTS, warn_if_body_stays
+from sklmeta.gradient_based.maml import warn_if_body_stays
 from sklmeta.learners.learner import TaskSpec
-from sklmeta.learners.network import HEAD_INITS
+from sklmeta.learners.network import ENGINES, HEAD_INITS
 from sklmeta.learners.stabilisers import StepSizes
 
 
@@ -43,13 +40,17 @@ class MetaSGDLearner(DescentLearner):
         self.step_sizes = StepSizes(self.adapted_shapes(), 1, self.inner_lr)
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class _MetaSGDParameters(InnerLoopParameters):
     """The inner loop's parameters, the same for both faces."""
 
     inner_steps: int = 1
     first_order: bool = False
     engine: str = "auto"
+
+    _parameter_constraints = {
+        "first_order": ["boolean"],
+        "engine": [StrOptions(set(ENGINES))],
+    }
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> MetaSGDLearner:
         params = self._inner_params("first_order", "engine")
@@ -58,8 +59,6 @@ class _MetaSGDParameters(InnerLoopParameters):
         return learner
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class MetaSGDClassifier(MetaClassifierMixin, _MetaSGDParameters):
     """Meta-SGD: a start, and a step of every parameter's own, both learned.
 
@@ -124,15 +123,9 @@ class MetaSGDClassifier(MetaClassifierMixin, _MetaSGDParameters):
 
     head_init: str = "prototypes"
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **CLASS_CONSTRAINTS,
-        **DESCENT_CONSTRAINTS,
-        "head_init": [StrOptions(set(HEAD_INITS))],
-    }
+    _parameter_constraints = {"head_init": [StrOptions(set(HEAD_INITS))]}
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class MetaSGDRegressor(MetaRegressorMixin, _MetaSGDParameters):
     """Meta-SGD: a start, and a step of every parameter's own, both learned.
 
@@ -191,8 +184,3 @@ class MetaSGDRegressor(MetaRegressorMixin, _MetaSGDParameters):
 
     inner_lr: float = 0.01
     n_shots: int | tuple[int, int] = (5, 20)
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **COMMON_CONSTRAINTS,
-        **DESCENT_CONSTRAINTS,
-    }

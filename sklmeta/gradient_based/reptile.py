@@ -6,21 +6,14 @@
 from __future__ import annotations
 
 import numbers
-from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from sklmeta._compat import Interval, StrOptions
 from sklmeta.episodes.rows import Episodes, Rows, of_tasks
-from sklmeta.estimator.docs import document
 from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
-from sklmeta.estimator.parameters import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
-from sklmeta.gradient_based.inner_parameters import (
-    INNER_CONSTRAINTS,
-    InnerLoopParameters,
-)
+from sklmeta.gradient_based.inner_parameters import InnerLoopParameters
 from sklmeta.learners.dense.stacked import (
     DenseTrainer,
     GraphTrainer,
@@ -220,15 +213,6 @@ class ReptileLearner(AdaptedNetwork):
         return SharedAdam(*state, self.inner_lr, rows)
 
 
-_INNER_CONSTRAINTS: dict[str, Any] = {
-    **INNER_CONSTRAINTS,
-    "inner_batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
-    "inner_optimizer": [StrOptions(set(INNER_OPTIMIZERS))],
-    "engine": [StrOptions(set(ENGINES))],
-}
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
 class _ReptileParameters(InnerLoopParameters):
     """The inner loop's parameters, the same for both faces."""
 
@@ -245,13 +229,17 @@ class _ReptileParameters(InnerLoopParameters):
     optimizer: str | type[torch.optim.Optimizer] = "SGD"
     max_grad_norm: float | None = None
 
+    _parameter_constraints = {
+        "inner_batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
+        "inner_optimizer": [StrOptions(set(INNER_OPTIMIZERS))],
+        "engine": [StrOptions(set(ENGINES))],
+    }
+
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> ReptileLearner:
         names = ("inner_batch_size", "inner_optimizer", "engine")
         return ReptileLearner(spec, encoder, **self._inner_params(*names))
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class ReptileClassifier(MetaClassifierMixin, _ReptileParameters):
     """Reptile: a start that moves towards the weights that tasks are trained to.
 
@@ -318,15 +306,9 @@ class ReptileClassifier(MetaClassifierMixin, _ReptileParameters):
 
     head_init: str = "prototypes"
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **CLASS_CONSTRAINTS,
-        **_INNER_CONSTRAINTS,
-        "head_init": [StrOptions(set(HEAD_INITS))],
-    }
+    _parameter_constraints = {"head_init": [StrOptions(set(HEAD_INITS))]}
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class ReptileRegressor(MetaRegressorMixin, _ReptileParameters):
     """Reptile: a start that moves towards the weights that tasks are trained to.
 
@@ -384,8 +366,3 @@ class ReptileRegressor(MetaRegressorMixin, _ReptileParameters):
     >>> est.predict(X[~old][10:]).shape
     (20,)
     """
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **COMMON_CONSTRAINTS,
-        **_INNER_CONSTRAINTS,
-    }

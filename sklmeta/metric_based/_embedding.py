@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import numbers
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -19,7 +18,6 @@ from torch.nn import functional as F
 from sklmeta._compat import Interval
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.base import BaseMetaEstimator
-from sklmeta.estimator.parameters import CLASS_CONSTRAINTS
 from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.learners.losses import row_loss
 from sklmeta.metric_based._members import MLPMembers
@@ -162,7 +160,6 @@ def closeness(
     return 2 * features @ others.mT - norms[:, :, None]
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class MemberParameters(BaseMetaEstimator):
     """The parameters of estimators whose default encoder has several members."""
 
@@ -172,6 +169,10 @@ class MemberParameters(BaseMetaEstimator):
     lr: float = 1e-2
     optimizer: str | type[torch.optim.Optimizer] = "AdamW"
     weight_decay: float = 1.0
+
+    _parameter_constraints = {
+        "n_members": [Interval(numbers.Integral, 1, None, closed="left")],
+    }
 
     def _build_members(
         self, spec: TaskSpec, encoder: nn.Module
@@ -200,12 +201,6 @@ class MemberParameters(BaseMetaEstimator):
         spec, encoder, n_members = self._build_members(spec, encoder)
         params: dict[str, Any] = {"metric": metric, "n_members": n_members, "raw": raw}
         return learner(spec, encoder, **params)
-
-
-MEMBER_CONSTRAINTS: dict[str, Any] = {
-    **CLASS_CONSTRAINTS,
-    "n_members": [Interval(numbers.Integral, 1, None, closed="left")],
-}
 
 
 class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):

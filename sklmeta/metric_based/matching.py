@@ -9,20 +9,15 @@ that a query row pays to the rows of the class.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta._compat import StrOptions
 from sklmeta.episodes.rows import Episodes, Rows
-from sklmeta.estimator.docs import document
 from sklmeta.estimator.faces import MetaClassifierMixin
 from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.metric_based._embedding import (
-    MEMBER_CONSTRAINTS,
     EmbeddingLearner,
     EmbeddingMixin,
     MemberParameters,
@@ -211,8 +206,6 @@ def class_logsumexp(
     return (sums.masked_fill(absent, 1).log() + top).masked_fill(absent, -torch.inf)
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class MatchingNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameters):
     """Matching network: a soft nearest neighbour in a meta-learned embedding.
 
@@ -286,10 +279,7 @@ class MatchingNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameter
 
     metric: str = "sqeuclidean"
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MEMBER_CONSTRAINTS,
-        "metric": [StrOptions(set(METRICS))],
-    }
+    _parameter_constraints = {"metric": [StrOptions(set(METRICS))]}
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
         return self._make_metric_learner(MatchingLearner, self.metric, spec, encoder)

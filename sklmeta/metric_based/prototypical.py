@@ -9,21 +9,16 @@ meta-learned encoder; adaptation is that mean and nothing else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta._compat import StrOptions
 from sklmeta.episodes.rows import Rows
-from sklmeta.estimator.docs import document
 from sklmeta.estimator.faces import MetaClassifierMixin
 from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.metric_based._covariance import class_covariances
 from sklmeta.metric_based._embedding import (
-    MEMBER_CONSTRAINTS,
     EmbeddingMixin,
     MemberParameters,
     class_indicators,
@@ -160,8 +155,6 @@ class PrototypicalLearner(PrototypeLearner):
         return closeness(features, prototypes)
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class ProtoNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameters):
     """Prototypical network: the nearest class mean in a meta-learned embedding.
 
@@ -232,10 +225,7 @@ class ProtoNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameters):
 
     metric: str = "sqeuclidean"
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MEMBER_CONSTRAINTS,
-        "metric": [StrOptions(set(METRICS))],
-    }
+    _parameter_constraints = {"metric": [StrOptions(set(METRICS))]}
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
         return self._make_metric_learner(

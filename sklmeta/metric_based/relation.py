@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,6 @@ from torch.nn import functional as F
 
 from sklmeta._compat import StrOptions
 from sklmeta.episodes.rows import Episodes, Rows
-from sklmeta.estimator.docs import document
 from sklmeta.estimator.faces import MetaClassifierMixin
 from sklmeta.learners.encoders import (
     MLP,
@@ -27,7 +25,6 @@ from sklmeta.learners.encoders import (
 from sklmeta.learners.learner import ACTIVATION_BYTES, Learner, State, TaskSpec
 from sklmeta.learners.losses import masked_mean
 from sklmeta.metric_based._embedding import (
-    MEMBER_CONSTRAINTS,
     EmbeddingMixin,
     MemberParameters,
     class_indicators,
@@ -219,8 +216,6 @@ class RelationLearner(PrototypeLearner):
         return torch.stack(parts)
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class RelationNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameters):
     """Relation network: a meta-learned embedding and a meta-learned comparison.
 
@@ -316,8 +311,7 @@ class RelationNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameter
     relation_params: dict[str, Any] | None = None
     weight_decay: float = 0.1
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MEMBER_CONSTRAINTS,
+    _parameter_constraints = {
         "loss": [StrOptions(set(LOSSES))],
         "pool": [StrOptions(set(POOLS))],
         "relation_hidden_layer_sizes": ["array-like"],

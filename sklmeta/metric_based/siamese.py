@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 import numbers
-from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +17,7 @@ from torch.nn import functional as F
 from sklmeta._compat import Interval, StrOptions
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.base import BaseMetaEstimator
-from sklmeta.estimator.docs import document
 from sklmeta.estimator.faces import MetaClassifierMixin
-from sklmeta.estimator.parameters import CLASS_CONSTRAINTS
 from sklmeta.learners.learner import ACTIVATION_BYTES, Learner, State, TaskSpec
 from sklmeta.learners.losses import row_loss
 from sklmeta.metric_based._embedding import EmbeddingLearner, EmbeddingMixin
@@ -259,8 +255,6 @@ class SiameseLearner(EmbeddingLearner):
         return logits
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class SiameseClassifier(
     EmbeddingMixin,
     VerificationMixin,
@@ -374,8 +368,7 @@ class SiameseClassifier(
     n_query: int = 20
     lr: float = 1e-2
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **CLASS_CONSTRAINTS,
+    _parameter_constraints = {
         "loss": [StrOptions(set(LOSSES))],
         "margin": [Interval(numbers.Real, 0, None, closed="neither")],
         "predict_by": [StrOptions(set(RULES))],

@@ -8,22 +8,15 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from sklmeta._compat import Interval, StrOptions
 from sklmeta.episodes.rows import Episodes, Rows, split_episodes
-from sklmeta.estimator.docs import document
 from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
-from sklmeta.estimator.parameters import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
-from sklmeta.gradient_based.inner_parameters import (
-    INNER_CONSTRAINTS,
-    InnerLoopParameters,
-)
+from sklmeta.gradient_based.inner_parameters import InnerLoopParameters
 from sklmeta.learners.engine import ENGINES, Parameters
 from sklmeta.learners.inner_loop import gradient_step, guarded_inner_loop
 from sklmeta.learners.learner import State, TaskSpec
@@ -187,15 +180,6 @@ def _unflatten(
     }
 
 
-_INNER_CONSTRAINTS: dict[str, Any] = {
-    "hidden_size": [Interval(numbers.Integral, 1, None, closed="left")],
-    **INNER_CONSTRAINTS,
-    "inner_lr": [Interval(numbers.Real, 0, 1, closed="neither")],  # a gate
-    "engine": [StrOptions(set(ENGINES))],
-}
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
 class _MetaLSTMParameters(InnerLoopParameters):
     """The meta-learner's parameters, the same for both faces."""
 
@@ -204,13 +188,17 @@ class _MetaLSTMParameters(InnerLoopParameters):
     hidden_layer_sizes: Sequence[int] = (32, 32)
     lr: float = 1e-2
 
+    _parameter_constraints = {
+        "hidden_size": [Interval(numbers.Integral, 1, None, closed="left")],
+        "inner_lr": [Interval(numbers.Real, 0, 1, closed="neither")],  # a gate
+        "engine": [StrOptions(set(ENGINES))],
+    }
+
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> MetaLSTMLearner:
         params = self._inner_params("hidden_size", "engine")
         return MetaLSTMLearner(spec, encoder, **params)
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class MetaLSTMClassifier(MetaClassifierMixin, _MetaLSTMParameters):
     """Meta-LSTM: an LSTM learns how to update a network, and from where.
 
@@ -289,15 +277,9 @@ class MetaLSTMClassifier(MetaClassifierMixin, _MetaLSTMParameters):
 
     head_init: str = "prototypes"
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **CLASS_CONSTRAINTS,
-        **_INNER_CONSTRAINTS,
-        "head_init": [StrOptions(set(HEAD_INITS))],
-    }
+    _parameter_constraints = {"head_init": [StrOptions(set(HEAD_INITS))]}
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class MetaLSTMRegressor(MetaRegressorMixin, _MetaLSTMParameters):
     """Meta-LSTM: an LSTM learns how to update a network, and from where.
 
@@ -371,8 +353,3 @@ class MetaLSTMRegressor(MetaRegressorMixin, _MetaLSTMParameters):
     n_shots: int | tuple[int, int] = (5, 20)
     # With the classifier's the network goes astray on a few patients of Parkinson's.
     lr: float = 3e-3
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **COMMON_CONSTRAINTS,
-        **_INNER_CONSTRAINTS,
-    }

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +15,7 @@ from torch.nn import functional as F
 from sklmeta._compat import Interval, StrOptions
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.base import BaseMetaEstimator
-from sklmeta.estimator.docs import document
 from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
-from sklmeta.estimator.parameters import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
 from sklmeta.learners.encoders import MLP
 from sklmeta.learners.learner import ACTIVATION_BYTES, Learner, State, TaskSpec
 from sklmeta.model_based.aggregation import AttentionAggregation, MeanAggregation
@@ -179,16 +175,6 @@ def _network(n_in: int, width: int, n_out: int, n_layers: int) -> nn.Sequential:
     return nn.Sequential(*MLP(n_in, hidden), last)
 
 
-_NETWORK_CONSTRAINTS: dict[str, Any] = {
-    "aggregation": [StrOptions(set(AGGREGATIONS))],
-    **{
-        name: [Interval(numbers.Integral, 1, None, closed="left")]
-        for name in ("d_model", "n_layers", "n_heads")
-    },
-}
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
 class _NeuralProcessParameters(BaseMetaEstimator):
     """The network's parameters, the same for both faces."""
 
@@ -205,15 +191,25 @@ class _NeuralProcessParameters(BaseMetaEstimator):
     optimizer: str | type[torch.optim.Optimizer] = "AdamW"
     weight_decay: float = 0.01
 
+    _parameter_constraints = {
+        "aggregation": [StrOptions(set(AGGREGATIONS))],
+        "d_model": [Interval(numbers.Integral, 1, None, closed="left")],
+        "n_layers": [Interval(numbers.Integral, 1, None, closed="left")],
+        "n_heads": [Interval(numbers.Integral, 1, None, closed="left")],
+    }
+
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
         no_encoder = self.module is None and len(self.hidden_layer_sizes) == 0
-        sizes = {name: getattr(self, name) for name in _NETWORK_CONSTRAINTS}
-        encoder_or_none = None if no_encoder else encoder
-        return NeuralProcessLearner(spec, encoder_or_none, **sizes)
+        return NeuralProcessLearner(
+            spec,
+            None if no_encoder else encoder,
+            aggregation=self.aggregation,
+            d_model=self.d_model,
+            n_layers=self.n_layers,
+            n_heads=self.n_heads,
+        )
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class NeuralProcessRegressor(PredictiveStdMixin, _NeuralProcessParameters):
     """Conditional neural process: a support set in, a function out.
 
@@ -288,14 +284,7 @@ class NeuralProcessRegressor(PredictiveStdMixin, _NeuralProcessParameters):
     ((9,), (9,))
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **COMMON_CONSTRAINTS,
-        **_NETWORK_CONSTRAINTS,
-    }
 
-
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class NeuralProcessClassifier(MetaClassifierMixin, _NeuralProcessParameters):
     """Conditional neural process: a support set in, a classifier out.
 
@@ -370,8 +359,3 @@ class NeuralProcessClassifier(MetaClassifierMixin, _NeuralProcessParameters):
     >>> est.predict(X[~old][12:]).shape
     (48,)
     """
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **CLASS_CONSTRAINTS,
-        **_NETWORK_CONSTRAINTS,
-    }

@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +17,7 @@ from torch.nn import functional as F
 from sklmeta._compat import Interval
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.base import BaseMetaEstimator
-from sklmeta.estimator.docs import document
 from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
-from sklmeta.estimator.parameters import CLASS_CONSTRAINTS, COMMON_CONSTRAINTS
 from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.model_based.amortised import AmortisedLearner
 from sklmeta.model_based.attention import AttentionLayer, padding_bias, same_class_bias
@@ -178,13 +175,6 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
         return -self.log_scale.exp() * distance.square().sum(-1)
 
 
-_LAYER_CONSTRAINTS: dict[str, Any] = {
-    name: [Interval(numbers.Integral, 1, None, closed="left")]
-    for name in ("d_model", "n_layers", "n_heads")
-}
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
 class _TransformerParameters(BaseMetaEstimator):
     """The network's parameters, the same for both faces."""
 
@@ -200,15 +190,23 @@ class _TransformerParameters(BaseMetaEstimator):
     optimizer: str | type[torch.optim.Optimizer] = "AdamW"
     weight_decay: float = 0.01
 
+    _parameter_constraints = {
+        "d_model": [Interval(numbers.Integral, 1, None, closed="left")],
+        "n_layers": [Interval(numbers.Integral, 1, None, closed="left")],
+        "n_heads": [Interval(numbers.Integral, 1, None, closed="left")],
+    }
+
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
         no_encoder = self.module is None and len(self.hidden_layer_sizes) == 0
-        sizes = {name: getattr(self, name) for name in _LAYER_CONSTRAINTS}
-        encoder_or_none = None if no_encoder else encoder
-        return TransformerNeuralProcessLearner(spec, encoder_or_none, **sizes)
+        return TransformerNeuralProcessLearner(
+            spec,
+            None if no_encoder else encoder,
+            d_model=self.d_model,
+            n_layers=self.n_layers,
+            n_heads=self.n_heads,
+        )
 
 
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class TransformerNeuralProcessRegressor(PredictiveStdMixin, _TransformerParameters):
     """Transformer neural process: in-context learning, trained on your own tasks.
 
@@ -267,14 +265,7 @@ class TransformerNeuralProcessRegressor(PredictiveStdMixin, _TransformerParamete
     ((9,), (9,))
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **COMMON_CONSTRAINTS,
-        **_LAYER_CONSTRAINTS,
-    }
 
-
-@document
-@dataclass(kw_only=True, eq=False, repr=False)
 class TransformerNeuralProcessClassifier(MetaClassifierMixin, _TransformerParameters):
     """Transformer neural process: in-context learning, trained on your own tasks.
 
@@ -330,8 +321,3 @@ class TransformerNeuralProcessClassifier(MetaClassifierMixin, _TransformerParame
     >>> est.predict(X[~old][12:]).shape
     (48,)
     """
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **CLASS_CONSTRAINTS,
-        **_LAYER_CONSTRAINTS,
-    }
