@@ -9,9 +9,9 @@ from importlib.util import find_spec
 
 import torch
 from torch import nn
-from workloads import Workload
 
-from peers import Updates, loop
+from benchmarks.peers import Updates, loop
+from benchmarks.shared.workloads import Workload
 
 
 def importable() -> bool:

@@ -12,9 +12,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from workloads import OUTER_LR, Workload
 
-from peers import Updates
+from benchmarks.peers import Updates
+from benchmarks.shared.workloads import OUTER_LR, Workload
 
 # One thread, as everyone has.
 FLAGS = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"

@@ -18,9 +18,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from torch import nn
-from workloads import Workload
 
-from peers import Updates, loop
+from benchmarks.peers import Updates, loop
+from benchmarks.shared.workloads import Workload
 
 
 @cache

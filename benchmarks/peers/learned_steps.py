@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from workloads import OUTER_LR, STABILISERS, Workload
 
-from peers import Updates
-from peers.loop import drawn, make_net, start
+from benchmarks.peers import Updates
+from benchmarks.peers.loop import drawn, make_net, start
+from benchmarks.shared.workloads import OUTER_LR, STABILISERS, Workload
 
 Rates = list[dict[str, Tensor]]
 """Step sizes of every step, by the names of the network's parameters."""

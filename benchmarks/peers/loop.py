@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from workloads import OUTER_LR, Workload
 
-from peers import Updates
+from benchmarks.peers import Updates
+from benchmarks.shared.workloads import OUTER_LR, Workload
 
 Parameters = dict[str, Tensor]
 

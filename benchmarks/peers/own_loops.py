@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from workloads import INNER_BATCH, REPTILE_LR, Workload
 
-from peers import Updates
-from peers.loop import drawn, make_net, task_by_task, whole_net
+from benchmarks.peers import Updates
+from benchmarks.peers.loop import drawn, make_net, task_by_task, whole_net
+from benchmarks.shared.workloads import INNER_BATCH, REPTILE_LR, Workload
 
 
 def anil_backward(

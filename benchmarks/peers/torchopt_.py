@@ -8,9 +8,9 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from torch import nn
-from workloads import Workload
 
-from peers import Updates, loop
+from benchmarks.peers import Updates, loop
+from benchmarks.shared.workloads import Workload
 
 
 def importable() -> bool:

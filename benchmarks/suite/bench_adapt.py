@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import workloads
-from bulk import Bulk
 
+from benchmarks.shared import workloads
+from benchmarks.shared.bulk import Bulk
 from sklmeta import BayesianLinearRegressor
 from sklmeta.datasets import make_linear_tasks
 

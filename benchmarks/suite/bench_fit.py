@@ -9,8 +9,8 @@ import warnings
 from typing import Any
 
 import pytest
-import workloads
 
+from benchmarks.shared import workloads
 from sklmeta import BayesianLinearRegressor, TransformerNeuralProcessRegressor
 from sklmeta.datasets import make_linear_tasks
 from sklmeta.learners.engine import EngineWarning

@@ -1,6 +1,6 @@
 """Memory of a meta-update, by the number of inner steps.
 
-    python benchmarks/memory.py
+    python -m benchmarks.speed.memory
 
 MAML, MLP 32-256-256-5, 32 tasks of 25 + 75 rows, second order, float32. Each figure is
 the peak of the resident set over a few meta-updates beyond what was resident before, in
@@ -19,10 +19,11 @@ import sys
 from dataclasses import replace
 
 import torch
-import workloads
-from peers import loop
-from report import pin_to_one_core, table, write_report
-from scale import measured, memory_mib
+
+from benchmarks.peers import loop
+from benchmarks.shared import workloads
+from benchmarks.shared.report import pin_to_one_core, table, write_report
+from benchmarks.speed.scale import measured, memory_mib
 
 STEPS = (1, 2, 5, 20, 50)
 N_UPDATES = 3
@@ -64,7 +65,8 @@ def main() -> None:
     for inner_steps in STEPS:
         cells = []
         for column in COLUMNS:
-            command = [sys.executable, __file__, "--one", column, str(inner_steps)]
+            module = [sys.executable, "-m", "benchmarks.speed.memory"]
+            command = [*module, "--one", column, str(inner_steps)]
             found = subprocess.run(command, capture_output=True, text=True, check=True)
             cells.append(f"{json.loads(found.stdout.splitlines()[-1]):,.0f}")
         rows.append([str(inner_steps), *cells])

@@ -1,6 +1,6 @@
 """Speed of meta-training and of bulk adaptation against a plain loop and the peers.
 
-    python benchmarks/engines.py [--workloads sinusoid-1 tabular ...] [--rounds 9]
+    python -m benchmarks.speed.engines [--workloads sinusoid-1 tabular ...] [--rounds 9]
 
 The loop is functional_call and autograd.grad for one task after the other; learn2learn
 is as fast or a little slower. The peers' figure is a whole meta-update: rows drawn,
@@ -25,16 +25,8 @@ from typing import Any
 
 import numpy as np
 import torch
-import workloads
-from agreement import (
-    check_adaptation,
-    check_meta_gradients,
-    check_own_loops,
-    check_peers,
-)
-from bulk import Bulk
-from compiled import compiled_row
-from peers import (
+
+from benchmarks.peers import (
     Updates,
     higher_,
     jax_,
@@ -45,9 +37,23 @@ from peers import (
     seconds_per_update,
     torchopt_,
 )
-from report import PACKAGES, pin_to_one_core, ratio, table, write_report
-from workloads import Workload
-
+from benchmarks.shared import workloads
+from benchmarks.shared.agreement import (
+    check_adaptation,
+    check_meta_gradients,
+    check_own_loops,
+    check_peers,
+)
+from benchmarks.shared.bulk import Bulk
+from benchmarks.shared.compiled import compiled_row
+from benchmarks.shared.report import (
+    PACKAGES,
+    pin_to_one_core,
+    ratio,
+    table,
+    write_report,
+)
+from benchmarks.shared.workloads import Workload
 from sklmeta.learners.engine import EngineWarning
 from sklmeta.learners.network import ENGINES
 
@@ -276,7 +282,7 @@ ROWS: dict[str, Callable[[], Row]] = {
 COMPILED = ("compiled-1", "compiled-5")
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--workloads",
@@ -290,7 +296,11 @@ def main() -> None:
     )
     parser.add_argument("--updates", type=int, default=200, help="of one `fit`")
     parser.add_argument("--name", default="engines", help="of the file in results/")
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
     pinned = pin_to_one_core()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", EngineWarning)

@@ -1,6 +1,6 @@
 """How time and memory grow with the number of tasks, from 100 to 100,000 of 20 rows.
 
-    python benchmarks/scale.py [--sizes 100 1000 10000 100000]
+    python -m benchmarks.speed.scale [--sizes 100 1000 10000 100000]
 
 A fixed number of meta-updates, `adapt` to every task, `predict` for every row. Every
 size runs in a process of its own. Memory is the peak of the resident set during the
@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from report import RESULTS, pin_to_one_core, table, write_report
 
+from benchmarks.shared.report import RESULTS, pin_to_one_core, table, write_report
 from sklmeta import BayesianLinearRegressor, MAMLRegressor
 
 N_ROWS, N_FEATURES, N_UPDATES = 20, 16, 100
@@ -75,7 +75,8 @@ def run_one(name: str, n_tasks: int) -> dict[str, Any]:
 
 
 def in_a_process(name: str, n_tasks: int) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--one", name, "--sizes", str(n_tasks)]
+    module = [sys.executable, "-m", "benchmarks.speed.scale"]
+    command = [*module, "--one", name, "--sizes", str(n_tasks)]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     if found.returncode:
         raise RuntimeError(found.stderr)

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from peers import loop
-from workloads import Workload, classes_apart
+
+from benchmarks.peers import loop
+from benchmarks.shared.workloads import Workload, classes_apart
 
 N_TASKS, N_ROWS, N_QUERY_PER_CLASS = 1000, 25, 15
 RAGGED = (3, 50)

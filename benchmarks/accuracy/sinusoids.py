@@ -1,7 +1,7 @@
 """Sinusoids of Finn et al. (2017): every regressor, beside what is published.
 
-    python benchmarks/sinusoids.py NAME ... [--fast] [--seed 0]
-    python benchmarks/sinusoids.py
+    python -m benchmarks.accuracy.sinusoids NAME ... [--fast] [--seed 0]
+    python -m benchmarks.accuracy.sinusoids
 
 Each name trains one model and keeps its figures; without a name the table is written
 from what is kept. All learn from the same 20,000 tasks of 40 rows and are judged on the
@@ -22,8 +22,8 @@ import time
 from typing import Any
 
 import numpy as np
-from report import DOCS, keep, kept, table, write_report
 
+from benchmarks.shared.report import DOCS, keep, kept, table, write_report
 from sklmeta import (
     ANILRegressor,
     BayesianLinearRegressor,
@@ -224,7 +224,7 @@ def main() -> None:
             "Sinusoids of Finn, Abbeel and Levine (ICML 2017), section 5.1.",
             lines_of({name: figures[name] for name in built if name in figures}),
             folder=DOCS,
-            command="python benchmarks/sinusoids.py NAME",
+            command="python -m benchmarks.accuracy.sinusoids NAME",
         )
 
 

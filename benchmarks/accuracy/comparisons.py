@@ -1,6 +1,7 @@
 """Does meta-learning pay? Full comparisons on real tasks, one page each in docs/.
 
-    SKLMETA_DATA=... python benchmarks/comparisons.py NAME ... [--jobs 2] [--fast]
+    SKLMETA_DATA=... python -m benchmarks.accuracy.comparisons NAME ...
+        [--jobs 2] [--fast]
 
 With --seeds 5, sets of few tasks are compared again, AutoMeta with the baselines alone,
 and the page tells the mean over the seeds. Each seed's comparison is kept in
@@ -32,8 +33,6 @@ import joblib
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from field_models import load_heart, load_parkinsons, load_wisdm, prepare_heart
-from report import DOCS, PACKAGES, table, write_report
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import TruncatedSVD
@@ -48,6 +47,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import sklmeta
+from benchmarks.shared.field_models import (
+    load_heart,
+    load_parkinsons,
+    load_wisdm,
+    prepare_heart,
+)
+from benchmarks.shared.report import DOCS, PACKAGES, table, write_report
 from sklmeta import PerTask, Pooled
 from sklmeta.auto._portfolio import MANY_CLASSES
 from sklmeta.comparing import Comparison, compare
@@ -353,7 +359,7 @@ def run(name: str, args: argparse.Namespace) -> None:
     result, minutes = compared(name, data, args.seed, alone=False, args=args)
     print(result.to_markdown())
     lines = lines_of(case, result, f"{name}.png", minutes, args.seed)
-    command = f"python benchmarks/comparisons.py {name}"
+    command = f"python -m benchmarks.accuracy.comparisons {name}"
     if args.seeds > 1 and len(result.tasks) < FEW_TASKS:
         more = range(args.seed + 1, args.seed + args.seeds)
         others = [compared(name, data, s, alone=True, args=args)[0] for s in more]

@@ -1,6 +1,6 @@
 """The engines on a CUDA device, and how their lead grows with the meta-batch.
 
-python benchmarks/gpu.py [--tasks 32 128 512 1024 4096]
+python -m benchmarks.speed.gpu [--tasks 32 128 512 1024 4096]
 """
 
 # Authors: The sklmeta developers
@@ -13,11 +13,11 @@ import warnings
 from dataclasses import replace
 
 import torch
-import workloads
-from peers import loop, seconds_per_update
-from report import ratio, table, write_report
-from workloads import Workload
 
+from benchmarks.peers import loop, seconds_per_update
+from benchmarks.shared import workloads
+from benchmarks.shared.report import ratio, table, write_report
+from benchmarks.shared.workloads import Workload
 from sklmeta.learners.engine import EngineWarning
 from sklmeta.learners.network import ENGINES
 

@@ -1,7 +1,8 @@
 """Every estimator beside every baseline on real tasks, with its cost.
 
-    SKLMETA_DATA=... python benchmarks/field.py parkinsons [--models NAME ...] [--fast]
-    python benchmarks/field.py parkinsons --models
+    SKLMETA_DATA=... python -m benchmarks.accuracy.field parkinsons
+        [--models NAME ...] [--fast]
+    python -m benchmarks.accuracy.field parkinsons --models
 
 Sets: parkinsons (regression; 42 patients), wisdm (36 users, six activities) and heart
 (4 hospitals, disease or not). Every task is held out once; k labelled rows in total,
@@ -22,13 +23,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from field_models import SETS, models
 from numpy.typing import NDArray
-from report import keep, kept, table, write_report
 from scipy.stats import t as student
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
+from benchmarks.shared.field_models import SETS, models
+from benchmarks.shared.report import keep, kept, table, write_report
 from sklmeta import adapted
 from sklmeta.model_selection import TaskKFold, few_shot_cross_validate
 
@@ -140,7 +141,7 @@ def main() -> None:
             report,
             f"{chosen.title}, {N_FOLDS} folds of held-out tasks.",
             lines_of(figures, chosen.measure),
-            command=f"python benchmarks/field.py {args.set}",
+            command=f"python -m benchmarks.accuracy.field {args.set}",
         )
 
 

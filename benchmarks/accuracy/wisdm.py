@@ -1,6 +1,7 @@
 """New users from few rows: the WISDM activity data, 4 folds of held-out users.
 
-    SKLMETA_DATA=... python benchmarks/wisdm.py [--seeds 0 1 2] [--folds 4] [--fast]
+    SKLMETA_DATA=... python -m benchmarks.accuracy.wisdm
+        [--seeds 0 1 2] [--folds 4] [--fast]
 
 Every user is held out once per seed of the folds; k labelled rows in total (one of
 each activity of the user first, then at random), the rest is predicted. Estimators have
@@ -17,13 +18,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from report import write_report
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.shared.report import write_report
 from sklmeta import PerTask, Pooled, ProtoNetClassifier
 from sklmeta.datasets import fetch_wisdm
 from sklmeta.model_selection import TaskKFold, few_shot_cross_validate

@@ -1,6 +1,7 @@
 """Do 90 % intervals cover 90 % on new tasks, and how wide are they?
 
-    SKLMETA_DATA=... python benchmarks/intervals.py [--sets parkinsons drugs] [--fast]
+    SKLMETA_DATA=... python -m benchmarks.accuracy.intervals
+        [--sets parkinsons drugs] [--fast]
 
 Tasks are split three ways, to fit, to calibrate and to judge: four times over, because
 the calibration tasks are a draw as well. Parkinson's has 42 patients, so every patient
@@ -23,11 +24,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from report import keep, kept, table, write_report
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.shared.report import keep, kept, table, write_report
 from sklmeta import BayesianLinearRegressor, DeepKernelRegressor, PerTask
 from sklmeta.calibration import cross_calibrated, few_shot_intervals
 from sklmeta.datasets import fetch_parkinsons, make_pharmacokinetics, make_sinusoids
@@ -166,7 +167,7 @@ def write() -> None:
         "intervals",
         "Hierarchical split-conformal intervals on new tasks.",
         lines[:-1],
-        command="python benchmarks/intervals.py",
+        command="python -m benchmarks.accuracy.intervals",
     )
 
 

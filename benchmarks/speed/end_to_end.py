@@ -1,9 +1,9 @@
 """Against what a user would otherwise run, from the table to the score.
 
-    SKLMETA_DATA=... python benchmarks/end_to_end.py [--fast] [--folds 0 1 2 3]
+    SKLMETA_DATA=... python -m benchmarks.speed.end_to_end [--fast] [--folds 0 1 2 3]
 
 Parkinson's telemonitoring: an estimator against a training loop written by hand in
-plain torch (`by_hand.py`), of the same mathematics, updates and folds. Their errors
+plain torch (`shared/by_hand.py`), of the same mathematics, updates and folds. Errors
 agree within the noise of the seed, or the comparison is void. Then 10,000 new tasks:
 one `adapt` and one `predict` against fitting a scikit-learn Ridge for every task.
 """
@@ -18,13 +18,13 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import by_hand
 import numpy as np
 import torch
-from report import pin_to_one_core, ratio, table, write_report
 from sklearn.linear_model import Ridge
 from torch import nn
 
+from benchmarks.shared import by_hand
+from benchmarks.shared.report import pin_to_one_core, ratio, table, write_report
 from sklmeta import (
     BayesianLinearRegressor,
     MAMLRegressor,

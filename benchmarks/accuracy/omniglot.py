@@ -1,7 +1,7 @@
 """Omniglot: what the papers report, what others reached, and what we reach.
 
-    SKLMETA_DATA=... python benchmarks/omniglot.py protonet [--fast]
-    python benchmarks/omniglot.py
+    SKLMETA_DATA=... python -m benchmarks.accuracy.omniglot protonet [--fast]
+    python -m benchmarks.accuracy.omniglot
 
 Each name trains one model and keeps its figures in ``results/omniglot.json``; without
 a name the table is written from what is kept. Training: the 964 background characters
@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from omniglot_rows import BUILDERS, NOTES, PUBLISHED
-from report import DOCS, keep, kept, write_report
 
+from benchmarks.shared.omniglot_rows import BUILDERS, NOTES, PUBLISHED
+from benchmarks.shared.report import DOCS, keep, kept, write_report
 from sklmeta.datasets import fetch_omniglot
 
 N_QUERY = 10
@@ -141,7 +141,7 @@ def main() -> None:
             "Omniglot: the papers, others' replications, and ours. Conv4 at 28 x 28.",
             lines_of(kept("omniglot")),
             folder=DOCS,
-            command="python benchmarks/omniglot.py NAME",
+            command="python -m benchmarks.accuracy.omniglot NAME",
         )
 
 

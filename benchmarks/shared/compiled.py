@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from peers import Updates, jax_, loop, seconds_per_update
-from report import ratio, table
 from skorch.callbacks import Callback
-from workloads import Workload
+
+from benchmarks.peers import Updates, jax_, loop, seconds_per_update
+from benchmarks.shared.report import ratio, table
+from benchmarks.shared.workloads import Workload
 
 UPDATES_PER_EPOCH = 100
 

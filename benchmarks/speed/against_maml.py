@@ -1,6 +1,6 @@
 """What learned steps cost: Meta-SGD and MAML++ as multiples of plain MAML's `fit`.
 
-    python benchmarks/against_maml.py [--rounds 7] [--updates 300]
+    python -m benchmarks.speed.against_maml [--rounds 7] [--updates 300]
 
 The same network, episodes and inner steps; whole `fit`s, interleaved in one process,
 with one thread on one core. A figure is the median over rounds of the time divided by
@@ -17,9 +17,10 @@ import time
 from typing import Any
 
 import torch
-import workloads
-from report import pin_to_one_core, ratio, table, write_report
-from workloads import Workload
+
+from benchmarks.shared import workloads
+from benchmarks.shared.report import pin_to_one_core, ratio, table, write_report
+from benchmarks.shared.workloads import Workload
 
 WORKLOADS = {
     "sinusoid-1": lambda: workloads.sinusoid(1),

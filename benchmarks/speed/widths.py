@@ -1,6 +1,6 @@
 """The engine that "auto" chooses against each that may be asked for, over sizes.
 
-    python benchmarks/widths.py [--widths 32 64 ...] [--tasks 8 32 ...]
+    python -m benchmarks.speed.widths [--widths 32 64 ...] [--tasks 8 32 ...]
 
 MAML on MLPs of two layers of equal width, 25 support and 75 query rows of 32 features,
 two inner steps, second order. A figure is the time of the fastest fixed engine divided
@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 import torch
-import workloads
-from report import pin_to_one_core, ratio, table, write_report
-from workloads import Workload
 
+from benchmarks.shared import workloads
+from benchmarks.shared.report import pin_to_one_core, ratio, table, write_report
+from benchmarks.shared.workloads import Workload
 from sklmeta.learners.engine import EngineWarning
 from sklmeta.learners.network import ENGINES
 

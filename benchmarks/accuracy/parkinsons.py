@@ -1,6 +1,6 @@
 """New patients from few rows: the Parkinson's telemonitoring data, 4 folds of patients.
 
-    SKLMETA_DATA=... python benchmarks/parkinsons.py [--fast] [--seeds 0 1 2]
+    SKLMETA_DATA=... python -m benchmarks.accuracy.parkinsons [--fast] [--seeds 0 1 2]
 
 Every patient is held out once per seed of the folds. The scores were assessed at three
 visits and interpolated in between, so random rows measure interpolation; the first rows
@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from report import write_report
 from sklearn.compose import make_column_transformer
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -27,6 +26,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.shared.report import write_report
 from sklmeta import (
     BayesianLinearRegressor,
     MAMLRegressor,

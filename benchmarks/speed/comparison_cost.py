@@ -1,6 +1,6 @@
 """How long does a comparison take? Six estimators on 1,000 tasks of 50 rows.
 
-    python benchmarks/comparison_cost.py [--tasks 1000] [--jobs 2]
+    python -m benchmarks.speed.comparison_cost [--tasks 1000] [--jobs 2]
 
 Everything at its defaults: five folds of tasks, three draws of the support, none to
 twenty labelled rows.
@@ -14,10 +14,10 @@ from __future__ import annotations
 import argparse
 import time
 
-from report import table, write_report
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 
+from benchmarks.shared.report import table, write_report
 from sklmeta import (
     BayesianLinearRegressor,
     FineTuneRegressor,
@@ -61,7 +61,7 @@ def main() -> None:
             "",
             *table(["estimator", "`fit` s, per fold", "`adapt` ms per task"], rows),
         ],
-        command="python benchmarks/comparison_cost.py",
+        command="python -m benchmarks.speed.comparison_cost",
     )
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import workloads
-from bulk import Bulk
-from peers import higher_, jax_, learn2learn_, loop, own_loops, torchopt_
 from torch import nn
-from workloads import Workload
 
+from benchmarks.peers import higher_, jax_, learn2learn_, loop, own_loops, torchopt_
+from benchmarks.shared import workloads
+from benchmarks.shared.bulk import Bulk
+from benchmarks.shared.workloads import Workload
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.gradient_based.anil import ANILLearner
 from sklmeta.gradient_based.maml import MAMLLearner

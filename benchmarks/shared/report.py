@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-RESULTS = Path(__file__).parent / "results"
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+DOCS = ROOT / "docs"
 PACKAGES = ("numpy", "scikit-learn", "skorch", "torch")
 
 
@@ -31,9 +32,9 @@ def write_report(
     command: str | None = None,
 ) -> None:
     """Print a table and write it to ``<folder>/<name>.md``."""
-    script = Path(sys.argv[0]).name
     if command is None:
-        command = " ".join(["python", f"benchmarks/{script}", *sys.argv[1:]])
+        script = Path(sys.argv[0]).resolve().relative_to(ROOT).with_suffix("")
+        command = " ".join(["python -m", ".".join(script.parts), *sys.argv[1:]])
     versions = ", ".join(filter(None, map(package_version, packages)))
     machine = f"{os.cpu_count()} CPU cores ({platform.machine()}), shared"
     head = [f"# {name}", "", title, "", f"`{command}`", ""]

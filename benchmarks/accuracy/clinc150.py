@@ -1,6 +1,6 @@
 """New intents from raw text: CLINC150, 5-way episodes of intents never seen.
 
-    SKLMETA_DATA=... python benchmarks/clinc150.py [--seeds 1 2 3 4] [--fast]
+    SKLMETA_DATA=... python -m benchmarks.accuracy.clinc150 [--seeds 1 2 3 4] [--fast]
 
 Protocol A holds out 3 of 10 domains, protocol B 50 of 150 intents at random; every step
 of the pipeline, the vectorisers included, is fitted on the sentences of the other
@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from report import write_report
 from sklearn.decomposition import TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -30,6 +29,7 @@ from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import Normalizer, StandardScaler
 from torch import nn
 
+from benchmarks.shared.report import write_report
 from sklmeta import PerTask, ProtoNetClassifier
 from sklmeta.datasets import fetch_clinc150
 from sklmeta.model_selection import few_shot_cross_validate

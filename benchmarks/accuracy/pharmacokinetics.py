@@ -1,6 +1,6 @@
 """A new patient's drug curve from two to five samples: learners, baselines, a ceiling.
 
-    python benchmarks/pharmacokinetics.py [--fast] [--seeds 100 101 102]
+    python -m benchmarks.accuracy.pharmacokinetics [--fast] [--seeds 100 101 102]
 
 A seed makes 200 patients to learn from and 400 new ones. All estimators have their
 default parameters.
@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from report import write_report
 from sklearn.ensemble import HistGradientBoostingRegressor
 
+from benchmarks.shared.report import write_report
 from sklmeta import (
     BayesianLinearRegressor,
     MAMLRegressor,
@@ -31,7 +31,7 @@ from sklmeta import (
 from sklmeta.datasets import make_pharmacokinetics
 from sklmeta.model_selection import few_shot_cross_validate
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 from demo_drug_curve import KnownLaw, own_gaussian_process
 
 N_OLD, N_NEW = 200, 400
