@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,24 +20,29 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from sklmeta._compat import HasMethods, Interval, StrOptions, _BaseComposition
-from sklmeta.auto._evidence import Protocol, Table, fit_members, fold_evidence, joined
+from sklmeta.auto._evidence import Protocol, fit_members, fold_evidence, joined
 from sklmeta.auto._portfolio import Members
 from sklmeta.auto._stacking import WeightModel, equal_weights, fit_weights
 from sklmeta.auto._support_losses import respond, support_losses
-from sklmeta.baselines._base import (
-    BaselineEstimator,
-    Codes,
-    Predictors,
-    as_given,
-    shots_of,
-    spread,
-)
+from sklmeta.data.codes import IntArray
+from sklmeta.data.kinds import TaskKind
+from sklmeta.data.validation import Table, as_given
+from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.evaluation.containers import adapted, inner_estimator
 from sklmeta.evaluation.few_shot import check_count
+from sklmeta.evaluation.probabilities import spread
 from sklmeta.model_selection import TaskKFold
 
 
-class Blend(BaselineEstimator, _BaseComposition):
+class Blended(NamedTuple):
+    """Members that predict for some tasks, and what each weighs."""
+
+    members: list[Any]
+    weights: NDArray[np.float64]  # shape: (n_tasks, n_members)
+    by_task: bool  # whether the members are adapted to the tasks by their codes
+
+
+class Blend(AdaptableEstimator, _BaseComposition):
     """A blend of members whose weights are learned on held-out training tasks."""
 
     _parameter_constraints = {
@@ -63,7 +68,6 @@ class Blend(BaselineEstimator, _BaseComposition):
     n_jobs: int | None
     random_state: Any
     verbose: int
-    _is_baseline = False
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters, those of given members as ``name__parameter``.
@@ -93,17 +97,15 @@ class Blend(BaselineEstimator, _BaseComposition):
         """
         return self._set_params("estimators", **params)
 
-    def _portfolio(self, seed: int | None, y: NDArray[Any], codes: Codes) -> Members:
+    def _portfolio(self, seed: int | None, table: Table) -> Members:
         # The classifier and the regressor bring their own.
         raise NotImplementedError(f"{type(self).__name__} lacks _portfolio.")
 
-    def _members(
-        self, rng: np.random.RandomState, y: NDArray[Any], codes: Codes
-    ) -> Members:
+    def _members(self, rng: np.random.RandomState, table: Table) -> Members:
         """Return copies of the members, with what the blend sets for all of them."""
         if self.estimators is None:
             seed = None if self.random_state is None else int(rng.randint(2**31 - 1))
-            named = self._portfolio(seed, y, codes)
+            named = self._portfolio(seed, table)
         else:
             self._check_members(self.estimators)
             named = [(name, clone(member)) for name, member in self.estimators]
@@ -136,36 +138,34 @@ class Blend(BaselineEstimator, _BaseComposition):
                 kind = "classifier" if is_classifier(self) else "regressor"
                 raise ValueError(f"Member {name!r} is no {kind}.")
 
-    def _learn(self, X: Any, y: NDArray[Any], codes: Codes) -> Predictors | None:
+    def _learn(self, table: Table) -> Blended | None:
         for value in self.shots:
             check_count("shots", value, 0)
         rng = check_random_state(self.random_state)
-        named = self._members(rng, y, codes)
+        named = self._members(rng, table)
         names, members = [n for n, _ in named], [m for _, m in named]
-        is_log_loss = is_classifier(self)
-        table = Table(X, y, codes)
-        if len(self.tasks_) == 1:
-            fitted = [clone(member).fit(X, y) for member in members]
-            model = equal_weights(len(members), is_log_loss)
+        if table.one_table:
+            fitted = [clone(member).fit(table.X, table.y) for member in members]
+            model = equal_weights(len(members), is_classifier(self))
         else:
             model = self._stack(members, table, rng)
             fitted = fit_members(members, table)
         self.estimators_ = dict(zip(names, fitted, strict=True))
         self._weight_model: dict[str, Any] = model._asdict()
-        if getattr(self, "shared_classes_", True) or len(self.tasks_) == 1:
-            unknown = np.full((1, len(members)), np.nan)
-            weights = model.weights(np.zeros(1, np.intp), unknown)
-            return {"members": fitted, "weights": weights, "by_task": False}
-        return None
+        if table.kind == TaskKind.OWN and not table.one_table:
+            return None
+        unknown = np.full((1, len(members)), np.nan)
+        weights = model.weights(np.zeros(1, np.intp), unknown)
+        return Blended(fitted, weights, by_task=False)
 
     def _stack(
         self, members: Sequence[Any], table: Table, rng: np.random.RandomState
     ) -> WeightModel:
-        shared = getattr(self, "shared_classes_", None)
-        shots = sorted({int(k) for k in self.shots if k or shared is not False})
-        classes = getattr(self, "classes_", None)
-        protocol = Protocol(shots, self.n_draws, self.support, shared, classes)
-        cv = TaskKFold(min(self.cv, len(self.tasks_)), shuffle=True, random_state=rng)
+        own = table.kind == TaskKind.OWN
+        shots = sorted({int(k) for k in self.shots if k or not own})
+        protocol = Protocol(shots, self.n_draws, self.support)
+        n_folds = min(self.cv, table.n_tasks)
+        cv = TaskKFold(n_folds, shuffle=True, random_state=rng)
         folds = list(cv.split(table.X, table.y, groups=table.codes))
         found = Parallel(n_jobs=self.n_jobs, return_as="generator")(
             delayed(fold_evidence)(
@@ -179,46 +179,38 @@ class Blend(BaselineEstimator, _BaseComposition):
             return equal_weights(len(members), is_classifier(self))
         return fit_weights(joined(parts), is_classifier(self))
 
-    def _specialise(
-        self, X: NDArray, y: NDArray[Any], codes: Codes, n_tasks: int
-    ) -> Predictors:
+    def _specialise(self, table: Table) -> Blended:
         members = list(self.estimators_.values())
-        own = getattr(self, "shared_classes_", None) is False
-        classes = None
-        if is_classifier(self):
-            classes = np.unique(y) if own else self.classes_
-        shots = shots_of(y, codes, n_tasks, own=own)
-        losses = support_losses(members, X, y, codes, n_tasks, classes)
-        weights = WeightModel(**self._weight_model).weights(shots, losses)
-        new = [adapted(member, X, y, task=codes) for member in members]
-        return {"members": new, "weights": weights, "by_task": True}
+        losses = support_losses(members, table)
+        weights = WeightModel(**self._weight_model).weights(table.shots, losses)
+        new = [adapted(m, table.X, table.y, task=table.codes) for m in members]
+        return Blended(new, weights, by_task=True)
+
+    @classmethod
+    def _restore(cls, model: Any) -> Blended:
+        return Blended(**model)
 
     @property
     def weights_(self) -> pd.DataFrame:
         """Weight of each member (columns) for each task adapted to (rows)."""
         check_is_fitted(self)
-        models = self._as_fitted if self._adapted is None else self._adapted
-        if models is None:
+        blended, index = self._adaptation.model, self._adaptation.labels
+        if blended is None:
             raise AttributeError("weights_ depend on a task's support: call adapt.")
-        index = self._adapted_tasks
         return pd.DataFrame(
-            models["weights"],
+            blended.weights,
             columns=list(self.estimators_),
             index=None if index is None else pd.Index(index, name="task"),
         )
 
     def _blend(
-        self,
-        X: NDArray,
-        codes: Codes,
-        models: Predictors,
-        classes: NDArray[Any] | None,
+        self, X: Any, codes: IntArray, model: Blended, classes: NDArray[Any] | None
     ) -> NDArray[Any]:
         total: Any = 0.0
-        asked = codes if models["by_task"] else None
-        for m, member in enumerate(models["members"]):
+        asked = codes if model.by_task else None
+        for m, member in enumerate(model.members):
             values = respond(member, X, asked)
-            weight = models["weights"][codes, m].astype(values.dtype)
+            weight = model.weights[codes, m].astype(values.dtype)
             if classes is not None:
                 values = spread(values, member.classes_, classes)
                 weight = weight[:, None]

@@ -10,24 +10,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import sklearn
-from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.utils import _safe_indexing
 
+from sklmeta._compat import _safe_indexing
 from sklmeta.auto._stacking import Evidence
-from sklmeta.auto._support_losses import Codes, adapted_response, support_losses
+from sklmeta.auto._support_losses import adapted_response, support_losses
+from sklmeta.data.codes import IntArray
+from sklmeta.data.kinds import TaskKind
+from sklmeta.data.validation import Table
 from sklmeta.episodes.sampler import split_support_query
 
 MOST_QUERY_ROWS = 50
 """Rows of a task and draw that stacking looks at: more would tell little more."""
-
-
-class Table(NamedTuple):
-    """Rows of all training tasks."""
-
-    X: Any  # an array, or whatever all members prepare themselves
-    y: NDArray[Any]
-    codes: Codes
 
 
 class Protocol(NamedTuple):
@@ -36,8 +30,6 @@ class Protocol(NamedTuple):
     shots: Sequence[int]
     n_draws: int
     support: Any
-    shared_classes: bool | None  # None for regression
-    classes: NDArray[Any] | None  # of all tasks; None for regression
 
 
 def fit_members(members: Sequence[Any], table: Table) -> list[Any]:
@@ -48,23 +40,23 @@ def fit_members(members: Sequence[Any], table: Table) -> list[Any]:
 def fold_evidence(
     members: Sequence[Any],
     table: Table,
-    fold: tuple[Codes, Codes],
+    fold: tuple[IntArray, IntArray],
     protocol: Protocol,
     seed: int,
 ) -> list[Evidence]:
     """Fit members to one part of the tasks and let them predict the others."""
     train, test = fold
-    own = Table(_safe_indexing(table.X, train), table.y[train], table.codes[train])
+    own = table.part(train)
     fitted = fit_members(members, own)
     # A class that no task of this part has cannot be adapted to.
     known = np.ones(len(test), dtype=bool)
-    if protocol.shared_classes:
+    if table.kind == TaskKind.SHARED:
         strange = ~np.isin(table.y[test], own.y)
         known = ~np.isin(table.codes[test], table.codes[test][strange])
     rows = test[known]
     if not len(rows):
         return []
-    held = Table(_safe_indexing(table.X, rows), table.y[rows], table.codes[rows])
+    held = table.part(rows)
     rng = np.random.default_rng(seed)
     parts = []
     for k in protocol.shots:
@@ -89,7 +81,7 @@ def _one_draw(
         table.codes,
         k,
         support=protocol.support,
-        shared_classes=protocol.shared_classes,
+        kind=table.kind,
         random_state=int(rng.integers(2**31)),
     )
     sizes = np.bincount(table.codes)
@@ -99,16 +91,17 @@ def _one_draw(
         return None
     tasks, case = np.unique(table.codes[query], return_inverse=True)
     support = support[np.isin(table.codes[support], tasks)]
-    support_codes = np.searchsorted(tasks, table.codes[support])
     # Members may know shared classes that none of these tasks has.
-    classes = protocol.classes
-    if protocol.shared_classes is False:
+    classes = table.classes
+    if table.kind == TaskKind.OWN:
         classes = np.unique(table.y)
     rows = None
     losses = np.full((len(tasks), len(members)), np.nan)
     if k:
-        rows = _safe_indexing(table.X, support), table.y[support], support_codes
-        losses = support_losses(list(members), *rows, len(tasks), classes)
+        codes = np.searchsorted(tasks, table.codes[support])
+        part = table.part(support)._replace(codes=codes, labels=tasks, classes=classes)
+        rows = part.X, part.y, codes
+        losses = support_losses(list(members), part)
     X, y = _safe_indexing(table.X, query), table.y[query]
     columns = []
     for member in members:
@@ -121,7 +114,9 @@ def _one_draw(
     return Evidence(np.stack(columns, axis=1), target, case, shots, losses)
 
 
-def _at_most(rows: Codes, codes: Codes, most: int, rng: np.random.Generator) -> Codes:
+def _at_most(
+    rows: IntArray, codes: IntArray, most: int, rng: np.random.Generator
+) -> IntArray:
     """Keep `most` random rows of each task."""
     rows = rng.permutation(rows)
     order = np.argsort(codes[rows], kind="stable")

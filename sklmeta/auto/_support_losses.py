@@ -11,11 +11,12 @@ import numpy as np
 import sklearn
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
-from sklearn.utils import _safe_indexing
 
-from sklmeta.baselines._base import spread
-from sklmeta.data.codes import group_rows
+from sklmeta._compat import _safe_indexing
+from sklmeta.data.codes import IntArray, group_rows
+from sklmeta.data.validation import Table
 from sklmeta.evaluation.containers import adapted, zero_shot
+from sklmeta.evaluation.probabilities import spread
 
 MOST_FOLDS = 5
 """Beyond this many rows, several are left out at a time."""
@@ -23,21 +24,20 @@ MOST_FOLDS = 5
 CLIP = 0.02
 """A member that gives the true class no chance is wrong, not infinitely wrong."""
 
-Codes = NDArray[np.intp]
 Floats = NDArray[np.float64]
 
 
 class LeftOut(NamedTuple):
     """Each task's support, cut into folds: what to adapt to and what to predict."""
 
-    support: Codes  # rows, of all virtual tasks one after the other
-    support_task: Codes  # virtual task of each
-    query: Codes
-    query_task: Codes
-    query_code: Codes  # the real task of each query row
+    support: IntArray  # rows, of all virtual tasks one after the other
+    support_task: IntArray  # virtual task of each
+    query: IntArray
+    query_task: IntArray
+    query_code: IntArray  # the real task of each query row
 
 
-def leave_out(codes: Codes, n_tasks: int) -> LeftOut:
+def leave_out(codes: IntArray, n_tasks: int) -> LeftOut:
     """Leave each row out of its task once; by fifths where there are more than five.
 
     A virtual task is a task less a fold of its rows. Tasks of one row have none.
@@ -64,7 +64,7 @@ def leave_out(codes: Codes, n_tasks: int) -> LeftOut:
     )
 
 
-def respond(model: Any, X: Any, codes: Codes | None) -> NDArray:
+def respond(model: Any, X: Any, codes: IntArray | None) -> NDArray:
     """Predict numbers, or the probabilities of `model.classes_`."""
     method = "predict_proba" if is_classifier(model) else "predict"
     metadata = {} if codes is None else {"task": codes}
@@ -74,9 +74,9 @@ def respond(model: Any, X: Any, codes: Codes | None) -> NDArray:
 
 def adapted_response(
     model: Any,
-    support: tuple[Any, NDArray, Codes] | None,
+    support: tuple[Any, NDArray, IntArray] | None,
     X: Any,
-    codes: Codes,
+    codes: IntArray,
     classes: NDArray[Any] | None,
 ) -> Floats:  # shape: (n_samples,) or (n_samples, n_classes)
     """Adapt a copy to the supports, or to none, and predict.
@@ -101,26 +101,22 @@ def losses_of(values: Floats, y: NDArray[Any], classes: NDArray[Any] | None) -> 
 
 
 def support_losses(
-    members: list[Any],
-    X: Any,
-    y: NDArray[Any],
-    codes: Codes,
-    n_tasks: int,
-    classes: NDArray[Any] | None,
+    members: list[Any], table: Table
 ) -> Floats:  # shape: (n_tasks, n_members); NaN for tasks of one row
     """Return the mean leave-one-out loss of every member on every task's support."""
+    n_tasks, classes = table.n_tasks, table.classes
     losses = np.full((n_tasks, len(members)), np.nan)
-    left = leave_out(codes, n_tasks)
+    left = leave_out(table.codes, n_tasks)
     if not len(left.query):
         return losses
-    rows = _safe_indexing(X, left.support)
-    support = rows, y[left.support], left.support_task
-    query = _safe_indexing(X, left.query)
+    rows = _safe_indexing(table.X, left.support)
+    support = rows, table.y[left.support], left.support_task
+    query = _safe_indexing(table.X, left.query)
     counts = np.bincount(left.query_code, minlength=n_tasks)
     present = counts > 0
     for m, member in enumerate(members):
         values = adapted_response(member, support, query, left.query_task, classes)
-        each = losses_of(values, y[left.query], classes)
+        each = losses_of(values, table.y[left.query], classes)
         totals = np.bincount(left.query_code, each, minlength=n_tasks)
         losses[present, m] = totals[present] / counts[present]
     return losses

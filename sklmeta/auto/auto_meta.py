@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import ClassifierTags, RegressorTags
 
-from sklmeta.auto._blend import Blend
+from sklmeta.auto._blend import Blend, Blended
 from sklmeta.auto._portfolio import Members, Size, classifiers, regressors
-from sklmeta.baselines._base import Codes, Predictors
+from sklmeta.data.codes import IntArray
+from sklmeta.data.validation import Table
 from sklmeta.estimator.docs import document
 
 
@@ -98,11 +99,11 @@ class AutoMetaRegressor(Blend):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _portfolio(self, seed: int | None, y: NDArray[Any], codes: Codes) -> Members:
+    def _portfolio(self, seed: int | None, table: Table) -> Members:
         return regressors(self.support, seed)
 
-    def _predict(self, X: Any, codes: Codes, models: Predictors) -> NDArray[Any]:
-        return self._blend(X, codes, models, None)
+    def _predict(self, X: Any, codes: IntArray, model: Blended) -> NDArray[Any]:
+        return self._blend(X, codes, model, None)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -210,19 +211,18 @@ class AutoMetaClassifier(Blend):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _portfolio(self, seed: int | None, y: NDArray[Any], codes: Codes) -> Members:
-        classes = self.classes_.searchsorted(y)
-        pairs = np.unique(np.column_stack([codes, classes]), axis=0)
+    def _portfolio(self, seed: int | None, table: Table) -> Members:
+        pairs = np.unique(np.column_stack([table.codes, table.targets]), axis=0)
         n_ways = np.bincount(pairs[:, 0])
-        size = Size(len(y), len(n_ways), float(np.median(n_ways)))
+        size = Size(len(table.y), len(n_ways), float(np.median(n_ways)))
         return classifiers(self.support, seed, self.shared_classes, size)
 
-    def _predict(self, X: Any, codes: Codes, models: Predictors) -> NDArray[Any]:
-        values = self._probabilities(X, codes, models)
+    def _predict(self, X: Any, codes: IntArray, model: Blended) -> NDArray[Any]:
+        values = self._probabilities(X, codes, model)
         return self.classes_[values.argmax(axis=1)]
 
-    def _probabilities(self, X: Any, codes: Codes, models: Predictors) -> NDArray[Any]:
-        return self._blend(X, codes, models, self.classes_)
+    def _probabilities(self, X: Any, codes: IntArray, model: Blended) -> NDArray[Any]:
+        return self._blend(X, codes, model, self.classes_)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

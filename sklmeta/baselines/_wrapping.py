@@ -7,28 +7,30 @@ from __future__ import annotations
 
 import copy
 import itertools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import _safe_indexing, get_tags
+from sklearn.utils import get_tags
 
-from sklmeta.baselines._base import (
-    BaselineEstimator,
-    Codes,
-    Predictors,
-    as_given,
-    spread,
-)
-from sklmeta.data.codes import group_rows
+from sklmeta._compat import _safe_indexing
+from sklmeta.baselines._base import BaselineEstimator
+from sklmeta.data.codes import IntArray, group_rows
+from sklmeta.data.validation import as_given
+from sklmeta.evaluation.probabilities import spread
+
+
+class Wrapped(NamedTuple):
+    """What predicts for some tasks: scikit-learn's models, and corrections of them."""
+
+    models: list[Any]  # one per task, or one for all
+    x_mean: NDArray[Any] | None = None  # per task, to be subtracted
+    y_shift: NDArray[Any] | None = None  # per task, to be added
+    odds: NDArray[Any] | None = None  # per task and class, to multiply with
 
 
 class WrappingBaseline(BaselineEstimator):
-    """A baseline around a scikit-learn estimator.
-
-    Its predictors are ``models`` (one per task, or one for all), and per task
-    ``x_mean``, ``y_shift`` or ``odds``, or None.
-    """
+    """A baseline around a scikit-learn estimator."""
 
     estimator: Any
     center: bool = False
@@ -40,24 +42,28 @@ class WrappingBaseline(BaselineEstimator):
             return super()._options(X)
         return as_given(X)
 
-    def _select(self, X: Any, task: Any) -> tuple[Any, Codes, Predictors]:
-        X, codes, models = super()._select(X, task)
-        if models["x_mean"] is not None:
-            X = X - models["x_mean"][codes].astype(X.dtype)
-        return X, codes, models
+    def _select(self, X: Any, task: Any) -> tuple[Any, IntArray, Wrapped]:
+        X, codes, model = super()._select(X, task)
+        if model.x_mean is not None:
+            X = X - model.x_mean[codes].astype(X.dtype)
+        return X, codes, model
 
-    def _predict(self, X: Any, codes: Codes, models: Predictors) -> NDArray[Any]:
-        if models["odds"] is not None:
-            return self.classes_[self._probabilities(X, codes, models).argmax(axis=1)]
-        y = _by_task(models["models"], "predict", X, codes)
-        return y if models["y_shift"] is None else y + models["y_shift"][codes]
+    def _predict(self, X: Any, codes: IntArray, model: Wrapped) -> NDArray[Any]:
+        if model.odds is not None:
+            return self.classes_[self._probabilities(X, codes, model).argmax(axis=1)]
+        y = _by_task(model.models, "predict", X, codes)
+        return y if model.y_shift is None else y + model.y_shift[codes]
 
-    def _probabilities(self, X: Any, codes: Codes, models: Predictors) -> NDArray[Any]:
-        values = _by_task(models["models"], "predict_proba", X, codes, self.classes_)
-        if models["odds"] is None:
+    def _probabilities(self, X: Any, codes: IntArray, model: Wrapped) -> NDArray[Any]:
+        values = _by_task(model.models, "predict_proba", X, codes, self.classes_)
+        if model.odds is None:
             return values
-        values = values * models["odds"][codes]
+        values = values * model.odds[codes]
         return values / values.sum(axis=1, keepdims=True)
+
+    @classmethod
+    def _restore(cls, model: Any) -> Wrapped:
+        return Wrapped(**model)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -70,21 +76,11 @@ class WrappingBaseline(BaselineEstimator):
         return tags
 
 
-def predictors(
-    models: list[Any],
-    *,
-    x_mean: NDArray[Any] | None = None,
-    y_shift: NDArray[Any] | None = None,
-    odds: NDArray[Any] | None = None,
-) -> Predictors:
-    return {"models": models, "x_mean": x_mean, "y_shift": y_shift, "odds": odds}
-
-
 def _by_task(
     models: list[Any],
     method: str,
     X: Any,
-    codes: Codes,
+    codes: IntArray,
     classes: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Answer every row with its task's model; a single model answers all at once."""

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.utils import ClassifierTags
 
-from sklmeta.baselines._base import BaselineEstimator, Codes, Predictors, group_means
+from sklmeta.baselines._base import BaselineEstimator, group_means
+from sklmeta.data.codes import IntArray
+from sklmeta.data.kinds import TaskKind
 from sklmeta.data.scaling import Scaling
+from sklmeta.data.validation import Table
 
 MAX_ABS = 1e150
 """Rows are cut here, so that squared distances stay finite."""
@@ -26,9 +29,9 @@ class Cells(NamedTuple):
     """The centroids of all tasks, task by task."""
 
     centroids: NDArray[np.float64]  # shape: (n_cells, n_features)
-    classes: Codes  # shape: (n_cells,); index into `classes_`, rising within a task
-    first: Codes  # shape: (n_tasks,); where a task's cells begin
-    ways: Codes  # shape: (n_tasks,); how many it has
+    classes: IntArray  # shape: (n_cells,); index into `classes_`, rising within a task
+    first: IntArray  # shape: (n_tasks,); where a task's cells begin
+    ways: IntArray  # shape: (n_tasks,); how many it has
 
 
 class NearestCentroidBaseline(BaselineEstimator):
@@ -108,27 +111,27 @@ class NearestCentroidBaseline(BaselineEstimator):
         self.standardize = standardize
         self.shared_classes = shared_classes
 
-    def _learn(self, X: NDArray, y: NDArray[Any], codes: Codes) -> Predictors | None:
-        scales = self.standardize and X.ndim == 2
-        self._scaling = tuple(Scaling.of(X) if scales else Scaling.identity())
-        Z = self._scaled(X)
-        own, cell = _cells(Z, y, codes, len(self.tasks_), self.classes_)
+    def _learn(self, table: Table) -> Cells | None:
+        scales = self.standardize and table.X.ndim == 2
+        self._scaling = tuple(Scaling.of(table.X) if scales else Scaling.identity())
+        Z = self._scaled(table.X)
+        own, cell = _cells(Z, table.y, table.codes, table.n_tasks, self.classes_)
         self.variance_ = _variance(Z - own.centroids[cell], len(own.centroids))
         self._pooled: NDArray[np.float64] | None = None
-        if self.shared_classes_:
-            pooled, _ = _cells(Z, y, np.zeros_like(codes), 1, self.classes_)
+        if table.kind == TaskKind.SHARED:
+            one = np.zeros_like(table.codes)
+            pooled, _ = _cells(Z, table.y, one, 1, self.classes_)
             self._pooled = pooled.centroids
-            return pooled._asdict()
-        return own._asdict() if len(self.tasks_) == 1 else None
+            return pooled
+        return own if table.one_table else None
 
-    def _specialise(
-        self, X: NDArray, y: NDArray[Any], codes: Codes, n_tasks: int
-    ) -> Predictors:
-        classes = np.unique(y) if self._pooled is None else self.classes_
-        seen, _ = _cells(self._scaled(X), y, codes, n_tasks, classes)
+    def _specialise(self, table: Table) -> Cells:
+        assert table.classes is not None
+        n_tasks, n_classes = table.n_tasks, len(table.classes)
+        Z = self._scaled(table.X)
+        seen, _ = _cells(Z, table.y, table.codes, n_tasks, table.classes)
         if self._pooled is None:
-            return seen._asdict()
-        n_classes = len(classes)
+            return seen
         centroids = np.tile(self._pooled, (n_tasks, 1))
         task = np.repeat(np.arange(n_tasks), seen.ways)
         centroids[task * n_classes + seen.classes] = seen.centroids
@@ -138,26 +141,28 @@ class NearestCentroidBaseline(BaselineEstimator):
             np.tile(np.arange(n_classes), n_tasks),
             every * n_classes,
             np.full_like(every, n_classes),
-        )._asdict()
+        )
 
-    def _predict(self, X: NDArray, codes: Codes, models: Predictors) -> NDArray[Any]:
-        cells = Cells(**models)
-        nearest = self._distances(X, codes, cells).argmin(axis=1)
-        return self.classes_[cells.classes[cells.first[codes] + nearest]]
+    def _predict(self, X: NDArray, codes: IntArray, model: Cells) -> NDArray[Any]:
+        nearest = self._distances(X, codes, model).argmin(axis=1)
+        return self.classes_[model.classes[model.first[codes] + nearest]]
 
     def _probabilities(
-        self, X: NDArray, codes: Codes, models: Predictors
+        self, X: NDArray, codes: IntArray, model: Cells
     ) -> NDArray[np.float64]:
-        cells = Cells(**models)
-        distances = self._distances(X, codes, cells)
+        distances = self._distances(X, codes, model)
         values = softmax(-distances / (2 * self.variance_ * X[:1].size), axis=1)
         row, local = np.nonzero(distances < np.inf)
         spread = np.zeros((len(X), len(self.classes_)))
-        spread[row, cells.classes[cells.first[codes[row]] + local]] = values[row, local]
+        spread[row, model.classes[model.first[codes[row]] + local]] = values[row, local]
         return spread
 
+    @classmethod
+    def _restore(cls, model: Any) -> Cells:
+        return Cells(**model)
+
     def _distances(
-        self, X: NDArray, codes: Codes, cells: Cells
+        self, X: NDArray, codes: IntArray, cells: Cells
     ) -> NDArray[np.float64]:  # shape: (n_rows, most ways); infinite past a task's ways
         Z = self._scaled(X)
         local = np.arange(cells.ways.max())
@@ -188,8 +193,8 @@ class NearestCentroidBaseline(BaselineEstimator):
 
 
 def _cells(
-    Z: NDArray, y: NDArray[Any], codes: Codes, n_tasks: int, classes: NDArray[Any]
-) -> tuple[Cells, Codes]:
+    Z: NDArray, y: NDArray[Any], codes: IntArray, n_tasks: int, classes: NDArray[Any]
+) -> tuple[Cells, IntArray]:
     """Average the rows of each class of each task; return each row's cell as well."""
     key = codes * len(classes) + np.searchsorted(classes, y)
     distinct, cell = np.unique(key, return_inverse=True)

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.utils import _safe_indexing
 
-from sklmeta._compat import HasMethods
-from sklmeta.baselines._base import Codes, Predictors
-from sklmeta.baselines._wrapping import WrappingBaseline, predictors
+from sklmeta._compat import HasMethods, _safe_indexing
+from sklmeta.baselines._wrapping import Wrapped, WrappingBaseline
 from sklmeta.data.codes import group_rows
+from sklmeta.data.kinds import TaskKind
+from sklmeta.data.validation import Table
 from sklmeta.evaluation.few_shot import FEW_ROWS_PER_CLASS
 
 
@@ -79,21 +79,20 @@ class PerTask(WrappingBaseline):
         self.estimator = estimator
         self.shared_classes = shared_classes
 
-    def _learn(self, X: Any, y: NDArray[Any], codes: Codes) -> Predictors | None:
-        if len(self.tasks_) == 1:
-            return predictors([self._fit_one(X, y)])
-        if not is_classifier(self):
-            return predictors([DummyRegressor().fit(np.zeros((len(y), 1)), y)])
-        if self.shared_classes_:
-            return predictors([DummyClassifier().fit(np.zeros((len(y), 1)), y)])
-        return None
+    def _learn(self, table: Table) -> Wrapped | None:
+        if table.one_table:
+            return Wrapped([self._fit_one(table.X, table.y)])
+        if table.kind == TaskKind.OWN:
+            return None
+        is_regression = table.kind == TaskKind.REGRESSION
+        dummy = DummyRegressor() if is_regression else DummyClassifier()
+        return Wrapped([dummy.fit(np.zeros((len(table.y), 1)), table.y)])
 
-    def _specialise(
-        self, X: Any, y: NDArray[Any], codes: Codes, n_tasks: int
-    ) -> Predictors:
-        order, offsets = group_rows(codes, n_tasks)
+    def _specialise(self, table: Table) -> Wrapped:
+        order, offsets = group_rows(table.codes, table.n_tasks)
         parts = np.split(order, offsets[1:-1])
-        return predictors([self._fit_one(_safe_indexing(X, i), y[i]) for i in parts])
+        X, y = table.X, table.y
+        return Wrapped([self._fit_one(_safe_indexing(X, i), y[i]) for i in parts])
 
     def _fit_one(self, X: Any, y: NDArray[Any]) -> Any:
         if is_classifier(self) and len(np.unique(y)) == 1:

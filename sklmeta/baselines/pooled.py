@@ -11,13 +11,13 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
-from sklearn.utils import _safe_indexing
 
-from sklmeta._compat import HasMethods, StrOptions
-from sklmeta.baselines._base import Codes, Predictors, group_means
-from sklmeta.baselines._wrapping import WrappingBaseline, predictors
-from sklmeta.data.codes import group_rows
+from sklmeta._compat import HasMethods, StrOptions, _safe_indexing
+from sklmeta.baselines._base import group_means
+from sklmeta.baselines._wrapping import Wrapped, WrappingBaseline
+from sklmeta.data.codes import IntArray, group_rows
 from sklmeta.data.collection import stack_tasks
+from sklmeta.data.validation import Table
 
 
 class Pooled(WrappingBaseline):
@@ -92,7 +92,7 @@ class Pooled(WrappingBaseline):
         self.support = support
         self.center = center
 
-    def _learn(self, X: Any, y: NDArray[Any], codes: Codes) -> Predictors:
+    def _learn(self, table: Table) -> Wrapped:
         if (
             self.support == "offset"
             and is_classifier(self)
@@ -103,20 +103,19 @@ class Pooled(WrappingBaseline):
                 f"{type(self.estimator).__name__} does not predict. Use "
                 'support="append", or wrap it in CalibratedClassifierCV.'
             )
-        X, y, x_mean, y_mean = self._centre(X, y, codes, len(self.tasks_))
+        X, y, x_mean, y_mean = self._centre(table)
         self._train = (X, y) if self.support == "append" else None
         model = clone(self.estimator).fit(X, y)
         if x_mean is not None:
             x_mean = x_mean.mean(axis=0, keepdims=True)
         if y_mean is not None:
             y_mean = y_mean.mean(axis=0, keepdims=True)
-        return predictors([model], x_mean=x_mean, y_shift=y_mean)
+        return Wrapped([model], x_mean, y_mean)
 
-    def _specialise(
-        self, X: Any, y: NDArray[Any], codes: Codes, n_tasks: int
-    ) -> Predictors:
-        X, y, x_mean, y_shift = self._centre(X, y, codes, n_tasks)
-        models = self._as_fitted["models"]  # type: ignore[index]
+    def _specialise(self, table: Table) -> Wrapped:
+        X, y, x_mean, y_shift = self._centre(table)
+        codes, n_tasks = table.codes, table.n_tasks
+        models = self._initial_adaptation.model.models
         odds = None
         if self.support == "append":
             order, offsets = group_rows(codes, n_tasks)
@@ -127,11 +126,12 @@ class Pooled(WrappingBaseline):
         elif self.support == "offset":
             residual = group_means(y - models[0].predict(X), codes, n_tasks)
             y_shift = residual if y_shift is None else y_shift + residual
-        return predictors(models, x_mean=x_mean, y_shift=y_shift, odds=odds)
+        return Wrapped(models, x_mean, y_shift, odds)
 
     def _centre(
-        self, X: Any, y: NDArray[Any], codes: Codes, n_tasks: int
+        self, table: Table
     ) -> tuple[Any, NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]:
+        X, y, codes, n_tasks = table.X, table.y, table.codes, table.n_tasks
         if not self.center:
             return X, y, None, None
         x_mean = group_means(X, codes, n_tasks)
@@ -150,7 +150,7 @@ class Pooled(WrappingBaseline):
         return clone(self.estimator).fit(X, y)
 
     def _odds(
-        self, model: Any, X: Any, y: NDArray[Any], codes: Codes, n_tasks: int
+        self, model: Any, X: Any, y: NDArray[Any], codes: IntArray, n_tasks: int
     ) -> NDArray[np.float64]:  # shape: (n_tasks, n_classes)
         expected = group_means(model.predict_proba(X), codes, n_tasks)
         observed = group_means(y[:, None] == self.classes_, codes, n_tasks)

@@ -17,7 +17,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from sklmeta._compat import _safe_indexing
 from sklmeta.data.codes import check_task
-from sklmeta.data.validation import shares_classes
+from sklmeta.data.kinds import TaskKind, kind_of
 from sklmeta.estimator.calibrating import Evidence, possible_shots
 from sklmeta.evaluation.containers import inner_estimator, rebuilt
 from sklmeta.evaluation.shots import SHOTS, check_count
@@ -125,7 +125,7 @@ def cross_calibrated(
     codes, labels = check_task(task, len(targets))
     table = (X, targets, labels[codes])
     options = {
-        "shots": possible_shots(shots, codes, own=not shares_classes(inner)),
+        "shots": possible_shots(shots, codes, own=kind_of(inner) == TaskKind.OWN),
         "n_draws": n_draws,
         "random_state": random_state,
     }

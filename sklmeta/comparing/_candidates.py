@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sklearn.base import is_classifier, is_regressor
 
 from sklmeta.baselines import PerTask, Pooled
-from sklmeta.data.validation import shares_classes
+from sklmeta.data.kinds import shares_classes
 from sklmeta.evaluation.containers import inner_estimator
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -14,35 +14,83 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import is_regressor
-from sklearn.utils import assert_all_finite, check_consistent_length, check_X_y
+from sklearn.utils import (
+    assert_all_finite,
+    check_array,
+    check_consistent_length,
+    check_X_y,
+    column_or_1d,
+)
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
+from sklmeta._compat import _num_samples, _safe_indexing
 from sklmeta.data.blocks import is_mapped, row_blocks
 from sklmeta.data.codes import IntArray, check_task
 from sklmeta.data.collection import TaskCollection, stack_tasks
+from sklmeta.data.kinds import TaskKind, kind_of
 
 
-class FitData(NamedTuple):
-    """A validated table of tasks."""
+class Table(NamedTuple):
+    """Validated rows of many tasks: what `fit` learns from, or `adapt` adapts to."""
 
-    X: NDArray  # shape: (n_samples, *input), float64 or float32; any number on disk
-    y: NDArray  # shape: (n_samples,); class index, or target
+    X: Any  # shape: (n_samples, *input); numbers, unless the estimator prepares it
+    y: NDArray  # shape: (n_samples,); labels as the user gave them, or targets
     codes: IntArray  # shape: (n_samples,)
     labels: NDArray  # shape: (n_tasks,)
-    classes: NDArray | None  # sorted classes; None for regression
-    kind: str  # "regression", "shared" or "own"
-    is_support: NDArray[np.bool_] | None
+    kind: TaskKind
+    classes: NDArray | None = None  # all of them, sorted; None for regression
+    class_index: IntArray | None = None  # in `classes`, or among those of its task
+    own: SupportClasses | None = (
+        None  # classes of each task, where `adapt` numbers them
+    )
+    is_support: NDArray[np.bool_] | None = None
+
+    @property
+    def targets(self) -> NDArray:
+        """Class indices, or numbers."""
+        return self.y if self.class_index is None else self.class_index
+
+    @property
+    def n_tasks(self) -> int:
+        return len(self.labels)
 
     @property
     def one_table(self) -> bool:
-        return len(self.labels) == 1
+        return self.n_tasks == 1
 
     @property
     def n_shared_classes(self) -> int:
-        if self.classes is None or self.kind == "own":
+        if self.classes is None or self.kind == TaskKind.OWN:
             return 0
         return len(self.classes)
+
+    @property
+    def sizes(self) -> IntArray:  # shape: (n_tasks,)
+        return np.bincount(self.codes, minlength=self.n_tasks)
+
+    @property
+    def shots(self) -> IntArray:  # shape: (n_tasks,)
+        """Rows of each task; per class where classes are its own."""
+        if self.kind != TaskKind.OWN:
+            return self.sizes
+        own = self.own or own_classes(self.y, self.codes, self.n_tasks)[1]
+        return self.sizes // own.ways
+
+    def part(self, rows: IntArray) -> Table:
+        """Return some of the rows."""
+        return self._replace(
+            X=_safe_indexing(self.X, rows),
+            y=self.y[rows],
+            codes=self.codes[rows],
+            class_index=None if self.class_index is None else self.class_index[rows],
+            is_support=None,
+        )
+
+    def as_one_task(self) -> Table:
+        """Return the rows as one task's."""
+        codes = np.zeros_like(self.codes)
+        return self._replace(codes=codes, labels=np.zeros(1, dtype=np.intp))
 
 
 def unpack_collection(X: Any, y: Any, task: Any) -> tuple[Any, Any, Any, Any]:
@@ -67,20 +115,45 @@ def _check_alone(y: Any, task: Any) -> None:
         raise ValueError("A TaskCollection brings its own y and task; pass it alone.")
 
 
-def check_rows(estimator: Any, X: Any, y: Any = "no_validation", **options: Any) -> Any:
-    """Validate X (and y) as scikit-learn does; text columns get a hint."""
-    if not isinstance(y, str) and is_regressor(estimator):
-        options["y_numeric"] = True
+def check_rows(
+    estimator: Any, X: Any, y: Any = "no_validation", *, options: dict[str, Any]
+) -> Any:
+    """Validate X (and y) as scikit-learn does, with a hint on columns of no numbers."""
+    with_y = not isinstance(y, str)
+    numeric = with_y and is_regressor(estimator)
+    if numeric:
         if np.asarray(y).dtype.kind in "UST":
             raise ValueError(
                 "y is text, and a regressor predicts numbers; a classifier predicts "
                 "labels."
             )
-    options |= {"dtype": (np.float64, np.float32), "allow_nd": True}
+        options = {"y_numeric": True, **options}
     if is_mapped(X) and X.dtype.kind in "biuf":
         return _check_mapped_rows(estimator, X, y, **options)
     with hints_on_columns():
-        return validate_data(estimator, X, y, **options)
+        checked = validate_data(estimator, X, y, **options)
+    if not with_y:
+        return checked
+    X, y = checked
+    if options.get("skip_check_array"):  # which skips y as well
+        y = check_array(
+            column_or_1d(y, warn=True),
+            ensure_2d=False,
+            dtype="numeric" if numeric else None,
+            input_name="y",
+        )
+        check_consistent_length(X, y)
+    return X, y
+
+
+def as_given(X: Any) -> dict[str, Any]:
+    """Options of `validate_data` that leave X to estimators inside."""
+    if hasattr(X, "columns"):
+        return {"skip_check_array": True}
+    options = {"dtype": None, "accept_sparse": "csr", "ensure_all_finite": False}
+    values = np.asarray(X)
+    is_text = values.ndim == 1 and values.dtype.kind in "OUT"
+    return {**options, "ensure_2d": False} if is_text else options
 
 
 @contextmanager
@@ -127,8 +200,30 @@ def _check_mapped_rows(estimator: Any, X: Any, y: Any, **options: Any) -> Any:
     return X, y
 
 
-def check_fit_data(estimator: Any, X: Any, y: Any, task: Any) -> FitData:
+def check_fit_table(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    task: Any,
+    *,
+    options: Callable[[Any], dict[str, Any]],
+    remedy: str,
+) -> Table:
     """Validate the arguments of `fit` and decide what the classes are.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose features are noted.
+
+    X, y, task
+        As `fit` takes them.
+
+    options : callable
+        Returns what `validate_data` is to ask of these rows.
+
+    remedy : str
+        What to do where classes turn out not to be shared.
 
     Raises
     ------
@@ -141,63 +236,90 @@ def check_fit_data(estimator: Any, X: Any, y: Any, task: Any) -> FitData:
     else:
         _check_alone(y, task)
         X, y, is_support = collection.X, collection.y, collection.is_support
-    X, y = check_rows(estimator, X, y, ensure_min_samples=2)
+    X, y = check_rows(estimator, X, y, options=options(X))
     if collection is not None:
         codes, labels = collection.codes, collection.labels
         if collection.feature_names is not None:  # an array has no names of its own
             header = pd.DataFrame(columns=collection.feature_names)
             validate_data(estimator, header, skip_check_array=True)
-    elif task is None:
-        codes, labels = np.zeros(len(X), dtype=np.intp), np.zeros(1, dtype=np.intp)
     else:
-        codes, labels = check_task(task, len(X))
-    if is_regressor(estimator):
-        y = y.astype(np.float64, copy=False)
-        return FitData(X, y, codes, labels, None, "regression", is_support)
-    kind = "shared" if classes_are_shared(estimator) else "own"
+        codes, labels = encode_tasks(task, _num_samples(X))
+    kind = kind_of(estimator)
+    if kind == TaskKind.REGRESSION:
+        return Table(X, y, codes, labels, kind, is_support=is_support)
     with warnings.catch_warnings():
-        if kind == "own":  # thousands of classes of few rows are what it is made for
+        if kind == TaskKind.OWN:  # thousands of classes of few rows are normal there
             warnings.filterwarnings("ignore", "The number of unique classes")
         check_classification_targets(y)
-    classes, indices = np.unique(y, return_inverse=True)
-    data = FitData(X, indices, codes, labels, classes, kind, is_support)
-    _check_classes(estimator, data)
-    return data
+    classes, index = np.unique(y, return_inverse=True)
+    table = Table(X, y, codes, labels, kind, classes, index, is_support=is_support)
+    _check_classes(table, remedy)
+    return table
 
 
-def classes_are_shared(estimator: Any) -> bool:
-    """Whether all tasks speak of the same classes; never guessed from the labels."""
-    shared = estimator.shared_classes
-    if shared and estimator.n_way is not None:
+def check_support_table(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    task: Any,
+    *,
+    kind: TaskKind,
+    classes: NDArray | None,
+    options: Callable[[Any], dict[str, Any]],
+    remedy: str,
+) -> Table:
+    """Validate the arguments of `adapt`; `classes` are those that `fit` has seen.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument that is wrong and what to do.
+    """
+    if hasattr(X, "__len__") and _num_samples(X) == 0:
         raise ValueError(
-            f"n_way={estimator.n_way} draws classes of a task's own, which "
-            "shared_classes=True excludes; set one of the two to None."
+            "The support is empty. With zero shots, use the estimator as it is after "
+            "fit."
         )
-    return estimator.n_way is None if shared is None else bool(shared)
+    X, y = check_rows(estimator, X, y, options={**options(X), "reset": False})
+    codes, labels = encode_tasks(task, _num_samples(X))
+    table = Table(X, y, codes, labels, kind, classes)
+    if kind == TaskKind.OWN:
+        index, own = own_classes(y, codes, table.n_tasks)
+        return table._replace(classes=own.classes, class_index=index, own=own)
+    if kind == TaskKind.SHARED:
+        assert classes is not None
+        return table._replace(class_index=shared_class_indices(y, classes, remedy))
+    return table
 
 
-def shares_classes(estimator: Any) -> bool:
-    """Whether all tasks have the same classes, by the parameters before `fit`."""
-    if is_regressor(estimator):
-        return True
-    params = estimator.get_params(deep=False)
-    shared = params.get("shared_classes")
-    return params.get("n_way") is None if shared is None else bool(shared)
+def encode_tasks(task: Any, n_samples: int) -> tuple[IntArray, NDArray]:
+    """Encode task labels; None is one task, whose label is 0."""
+    if task is None:
+        return np.zeros(n_samples, dtype=np.intp), np.zeros(1, dtype=np.intp)
+    return check_task(task, n_samples)
 
 
-def _check_classes(estimator: Any, data: FitData) -> None:
-    assert data.classes is not None
-    n_classes = len(data.classes)
-    cells = np.unique(data.codes * n_classes + data.y)
-    if data.kind == "shared":
-        if not data.one_table and len(cells) == n_classes > 1:
+def _check_classes(table: Table, remedy: str) -> None:
+    assert table.classes is not None
+    if table.kind == TaskKind.SHARED and not table.one_table:
+        n_classes = len(table.classes)
+        if n_classes > 1 and len(_cells(table)) == n_classes:
             raise ValueError(
-                "No class appears in two tasks, so the classes cannot be shared. Set "
-                "shared_classes=False (or n_way) if classes are a task's own."
+                "No class appears in two tasks, so the classes cannot be shared. If "
+                f"they are a task's own, {remedy}"
             )
-        return
-    most = int(np.bincount(cells // n_classes).max())
-    n_way = estimator.n_way
+
+
+def check_ways(table: Table, n_way: int | None) -> None:
+    """Check that episodes of classes of a task's own can be drawn.
+
+    Raises
+    ------
+    ValueError
+        If no task has two classes, or `n_way` of them.
+    """
+    assert table.classes is not None
+    most = int(np.bincount(_cells(table) // len(table.classes)).max())
     if n_way is not None and n_way > most:
         raise ValueError(
             f"n_way={n_way} is larger than the number of classes there are: the "
@@ -208,6 +330,12 @@ def _check_classes(estimator: Any, data: FitData) -> None:
             "Every task has a single class, from which nothing about telling classes "
             "apart can be learned. Set shared_classes=True if classes are shared."
         )
+
+
+def _cells(table: Table) -> IntArray:
+    """Distinct pairs of task and class, as one number."""
+    assert table.classes is not None and table.class_index is not None
+    return np.unique(table.codes * len(table.classes) + table.class_index)
 
 
 class SupportClasses(NamedTuple):
@@ -231,14 +359,13 @@ def own_classes(
     return inverse - first[codes], members
 
 
-def shared_class_indices(y: NDArray, classes: NDArray) -> IntArray:
+def shared_class_indices(y: NDArray, classes: NDArray, remedy: str) -> IntArray:
     """Index of every label, all of which `fit` must have seen."""
     seen = np.isin(y, classes)
     if not seen.all():
         unseen = np.unique(y[~seen])[:5].tolist()
         raise ValueError(
             f"y has labels that fit has not seen: {unseen}. The classes are shared by "
-            "all tasks (shared_classes=True, which n_way=None implies); to adapt to "
-            "new classes, fit with shared_classes=False or with n_way."
+            f"all tasks; for classes of a task's own, {remedy}"
         )
     return np.searchsorted(classes, y)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sklmeta.data.codes import IntArray
+from sklmeta.data.kinds import TaskKind
 from sklmeta.data.rows import RowTable, fetch_rows, to_device
 from sklmeta.episodes.rows import Episodes, Rows
 
@@ -38,7 +39,7 @@ def pool_rows(source: EpisodeSource) -> PooledRows:
     positions, tasks = source.sampler.usable_rows
     y = source.y[torch.from_numpy(positions).to(source.y.device)]
     n_classes = source.n_classes
-    if source.sampler.kind == "own":
+    if source.sampler.kind == TaskKind.OWN:
         labels = y.cpu().numpy()
         pairs = tasks * (int(labels.max()) + 1) + labels
         distinct, numbered = np.unique(pairs, return_inverse=True)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from sklmeta.data.codes import IntArray, group_rows
+from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.draw import (
     PADDING,
     compact,
@@ -50,7 +51,7 @@ class EpisodeSampler:
     codes : ndarray of shape (n_samples,)
         Index of every row's task, as `sklmeta.data.codes.check_task` returns it.
 
-    kind : {"regression", "shared", "own"}, default="regression"
+    kind : TaskKind, default="regression"
         What the targets are: numbers, classes of which all tasks speak, or classes of
         each task's own.
 
@@ -90,7 +91,7 @@ class EpisodeSampler:
         self,
         codes: IntArray,
         *,
-        kind: str = "regression",
+        kind: TaskKind = TaskKind.REGRESSION,
         y: IntArray | None = None,
         n_shots: int | tuple[int, int] = 5,
         n_query: int = 15,
@@ -107,12 +108,12 @@ class EpisodeSampler:
         self.n_tasks = int(codes.max()) + 1 if len(codes) else 0
         self._order, self._offsets = group_rows(codes, self.n_tasks)
         self._sizes = np.diff(self._offsets)
-        if kind != "regression":
+        if kind != TaskKind.REGRESSION:
             self._index_classes(codes, np.asarray(y))
         self._fixed: FixedSplits | None = None
         if is_support is not None or not isinstance(support, str):
             self._fixed = fixed_splits(
-                self._order, self._offsets, y, support, is_support, kind == "own"
+                self._order, self._offsets, y, support, is_support, kind == TaskKind.OWN
             )
         self.usable = np.flatnonzero(self._usable())
         if rows is not None:
@@ -134,7 +135,7 @@ class EpisodeSampler:
     def _rename(self, rows: IntArray) -> None:
         """Speak of the rows by their positions in a larger table."""
         self._order = rows[self._order]
-        if self.kind != "regression":
+        if self.kind != TaskKind.REGRESSION:
             self._cell_order = rows[self._cell_order]
         if self._fixed is not None:
             self._fixed = self._fixed._replace(
@@ -146,7 +147,7 @@ class EpisodeSampler:
         if self._fixed is not None:
             return self._fixed.n_splits > 0
         usable = self._sizes >= 2
-        if self.kind == "own":
+        if self.kind == TaskKind.OWN:
             repeated = np.add.reduceat(self._cell_sizes >= 2, self._first_cells) > 0
             usable &= (self._n_cells >= 2) & repeated
         return usable
@@ -192,7 +193,7 @@ class EpisodeSampler:
         if not isinstance(self.n_shots, tuple | list):
             return np.full(len(tasks), self.n_shots)
         low, high = self.n_shots
-        if self.kind == "own":
+        if self.kind == TaskKind.OWN:
             return rng.integers(low, high + 1, len(tasks))
         # Else most episodes of a small task would have all its rows but one in the
         # support, and hardly a query to learn from.
@@ -208,7 +209,7 @@ class EpisodeSampler:
     ) -> EpisodeRows:
         if self._fixed is not None:
             return EpisodeRows(tasks, *self._fixed.draw(tasks, n_query, rng))
-        if self.kind == "own":
+        if self.kind == TaskKind.OWN:
             return self._draw_per_class(tasks, shots, n_query, rng)
         return self._draw_in_total(tasks, shots, n_query, rng)
 
@@ -233,7 +234,7 @@ class EpisodeSampler:
             )
         rows = draw_distinct(sizes, width + n_query, rng)
         rows = take_padded(self._order, shift_padded(rows, starts))
-        if self.kind == "shared":
+        if self.kind == TaskKind.SHARED:
             firsts = self._one_of_each_class(tasks, shots, rng)
             # The rest of the sequence is exchangeable, so what remains of it after the
             # rows already taken is again a uniform draw.
@@ -321,7 +322,7 @@ def split_support_query(
     shots: int,
     *,
     support: Any = "random",
-    shared_classes: bool | None = None,
+    kind: TaskKind = TaskKind.REGRESSION,
     is_support: NDArray[np.bool_] | None = None,
     random_state: Any = None,
 ) -> tuple[IntArray, IntArray]:
@@ -341,8 +342,8 @@ def split_support_query(
     support : "random", "first" or splitter, default="random"
         How the support is chosen; see `EpisodeSampler`.
 
-    shared_classes : bool, default=None
-        Whether all tasks speak of the same classes; None for regression.
+    kind : TaskKind, default="regression"
+        What the targets are; see `EpisodeSampler`.
 
     is_support : ndarray of bool of shape (n_samples,), default=None
         Each task's fixed support, which overrides `support` and `shots`.
@@ -359,9 +360,8 @@ def split_support_query(
     task_codes = np.asarray(task_codes)
     if shots == 0 and is_support is None:
         return np.empty(0, dtype=np.intp), np.arange(len(task_codes))
-    kind = {None: "regression", True: "shared", False: "own"}[shared_classes]
     classes = None
-    if kind != "regression":
+    if kind != TaskKind.REGRESSION:
         classes = np.unique(np.asarray(y), return_inverse=True)[1]
     sampler = EpisodeSampler(
         task_codes, kind=kind, y=classes, support=support, is_support=is_support

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from sklmeta.data.codes import IntArray
+from sklmeta.data.kinds import TaskKind
 from sklmeta.data.rows import RowTable, row_table, with_zero_row
 from sklmeta.data.scaling import Scaling
-from sklmeta.data.validation import FitData
+from sklmeta.data.validation import Table
 from sklmeta.episodes.gather import gather_episodes, stream_episodes
 from sklmeta.episodes.rows import Episodes
 from sklmeta.episodes.sampler import EpisodeSampler, split_support_query
@@ -67,7 +68,7 @@ class EpisodeSource:
 
 
 def make_source(
-    data: FitData,
+    data: Table,
     options: EpisodeOptions,
     scalings: tuple[Scaling, Scaling],
     device: str,
@@ -86,10 +87,10 @@ def make_source(
     _check_usable(data, sampler)
     x_scaling, y_scaling = scalings
     X = row_table(data.X, device, torch.float32, x_scaling)
-    if data.kind == "regression":
+    if data.class_index is None:
         y = with_zero_row(data.y, device, torch.float32, y_scaling)
     else:
-        y = with_zero_row(data.y, device)
+        y = with_zero_row(data.class_index, device)
     n_classes = data.n_shared_classes
     source = EpisodeSource(sampler, X, y, n_classes, options.meta_batch_size, rng)
     if options.validation_fraction is not None:
@@ -98,13 +99,13 @@ def make_source(
 
 
 def _sampler(
-    data: FitData, options: EpisodeOptions, rows: IntArray | slice = slice(None)
+    data: Table, options: EpisodeOptions, rows: IntArray | slice = slice(None)
 ) -> EpisodeSampler:
     """Make the sampler of all rows, or of some."""
     return EpisodeSampler(
         data.codes[rows],
         kind=data.kind,
-        y=None if data.kind == "regression" else data.y[rows],
+        y=None if data.class_index is None else data.class_index[rows],
         n_shots=options.n_shots,
         n_query=options.n_query,
         n_way=options.n_way,
@@ -114,9 +115,9 @@ def _sampler(
     )
 
 
-def _one_table_options(data: FitData, options: EpisodeOptions) -> EpisodeOptions:
+def _one_table_options(data: Table, options: EpisodeOptions) -> EpisodeOptions:
     """Train for supports as large as the table that `fit` ends by adapting to."""
-    if data.kind == "own":
+    if data.kind == TaskKind.OWN:
         return options
     n_shots = options.n_shots
     low = n_shots if isinstance(n_shots, int | np.integer) else n_shots[0]
@@ -125,9 +126,9 @@ def _one_table_options(data: FitData, options: EpisodeOptions) -> EpisodeOptions
     return options._replace(n_shots=(min(low, high), high), meta_batch_size=batch)
 
 
-def _check_usable(data: FitData, sampler: EpisodeSampler) -> None:
+def _check_usable(data: Table, sampler: EpisodeSampler) -> None:
     n_tasks, n_usable = len(data.labels), len(sampler.usable)
-    reason = "one row" if data.kind != "own" else "one row, or no class with two"
+    reason = "one row" if data.kind != TaskKind.OWN else "one row, or no class with two"
     if n_usable < min(n_tasks, 2):
         raise ValueError(
             f"Only {n_usable} of {n_tasks} tasks can be learned from, and at least two "
@@ -143,7 +144,7 @@ def _check_usable(data: FitData, sampler: EpisodeSampler) -> None:
         )
 
 
-def _hold_out(source: EpisodeSource, data: FitData, options: EpisodeOptions) -> None:
+def _hold_out(source: EpisodeSource, data: Table, options: EpisodeOptions) -> None:
     """Take validation tasks, or rows, or classes, out of the training episodes."""
     fraction = options.validation_fraction
     assert fraction is not None
@@ -166,7 +167,7 @@ def _hold_out(source: EpisodeSource, data: FitData, options: EpisodeOptions) -> 
         )
     held_rows = _held_out_rows(source, data, options, fraction)
     train_rows = np.setdiff1d(np.arange(len(data.codes)), held_rows)
-    if data.one_table and data.kind == "own":
+    if data.one_table and data.kind == TaskKind.OWN:
         valid = _sampler(data, options, held_rows)
         source.valid = _draw_valid(source, valid, options.meta_batch_size)
     else:
@@ -178,19 +179,19 @@ def _hold_out(source: EpisodeSource, data: FitData, options: EpisodeOptions) -> 
 
 
 def _held_out_rows(
-    source: EpisodeSource, data: FitData, options: EpisodeOptions, fraction: float
+    source: EpisodeSource, data: Table, options: EpisodeOptions, fraction: float
 ) -> IntArray:
     """Rows kept from training: of whole classes in a table of classes of its own."""
     rng = source.rng
-    if data.one_table and data.kind == "own":
-        classes = rng.permutation(np.unique(data.y))
+    if data.one_table and data.kind == TaskKind.OWN:
+        classes = rng.permutation(np.unique(data.targets))
         n_held = max(options.n_way or 2, round(fraction * len(classes)))
         if len(classes) - n_held < max(options.n_way or 2, 2):
             raise ValueError(
                 f"early_stopping needs {n_held} held-out classes, and {len(classes)} "
                 "classes leave too few to train on. Set early_stopping=False."
             )
-        return np.flatnonzero(np.isin(data.y, classes[:n_held]))
+        return np.flatnonzero(np.isin(data.targets, classes[:n_held]))
     keys = rng.random(len(data.codes))
     order = np.lexsort((keys, data.codes))
     sizes = np.bincount(data.codes)
@@ -213,7 +214,7 @@ def _draw_valid(
 
 def _draw_held_rows(
     source: EpisodeSource,
-    data: FitData,
+    data: Table,
     options: EpisodeOptions,
     train_rows: IntArray,
     held_rows: IntArray,
@@ -223,11 +224,11 @@ def _draw_held_rows(
     if not isinstance(n_shots, int | np.integer):
         n_shots = int(source.rng.integers(n_shots[0], n_shots[1] + 1))
     support, _ = split_support_query(
-        data.y[train_rows],
+        data.targets[train_rows],
         data.codes[train_rows],
         int(n_shots),
         support=options.support,
-        shared_classes={"regression": None, "shared": True, "own": False}[data.kind],
+        kind=data.kind,
         random_state=int(source.rng.integers(2**31)),
     )
     rows = np.concatenate([train_rows[support], held_rows])
@@ -235,7 +236,7 @@ def _draw_held_rows(
     sampler = EpisodeSampler(
         data.codes[rows],
         kind=data.kind,
-        y=None if data.kind == "regression" else data.y[rows],
+        y=None if data.class_index is None else data.class_index[rows],
         n_query=options.n_query,
         is_support=is_support,
         rows=rows,

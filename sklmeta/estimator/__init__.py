@@ -2,3 +2,16 @@
 
 # Authors: The sklmeta developers
 # SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sklmeta._lazy import attach
+
+if TYPE_CHECKING:  # what editors and type checkers read; the names below are the same
+    from sklmeta.estimator.parameters import Parameters as Parameters
+
+__getattr__, __dir__, __all__ = attach(
+    __name__, {"sklmeta.estimator.parameters": ["Parameters"]}
+)

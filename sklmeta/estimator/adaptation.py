@@ -1,7 +1,7 @@
 """Adapting to many tasks and predicting with each task's model, in padded chunks.
 
-What adaptation leaves on an estimator is plain: dictionaries of arrays, in chunks of
-tasks of similar size.
+Functions of a learner, what `fit` left, what `adapt` left, and rows. Tasks of similar
+size share a chunk.
 """
 
 # Authors: The sklmeta developers
@@ -10,7 +10,6 @@ tasks of similar size.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,14 +17,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sklmeta.data.codes import IntArray, group_rows
-from sklmeta.data.rows import RowTable
-from sklmeta.episodes.draw import padded_positions, take_padded
+from sklmeta.data.kinds import TaskKind
+from sklmeta.data.rows import RowTable, row_table, with_zero_row
+from sklmeta.data.validation import Table, own_classes
+from sklmeta.episodes.draw import PADDING, draw_distinct, padded_positions, take_padded
 from sklmeta.episodes.gather import gather
 from sklmeta.episodes.rows import Rows
+from sklmeta.estimator.state import Chunk, Fitted, SupportRows, TaskModels
+from sklmeta.learners.encoders import batch_statistics, normalisations
 from sklmeta.learners.learner import Learner
 from sklmeta.learners.losses import mask_absent_classes
 from sklmeta.learners.shapes import check_outputs, check_state
-from sklmeta.learners.torch_state import to_numpy, to_torch
+from sklmeta.learners.torch_state import to_numpy, to_torch, torch_dtype
 
 TASKS_PER_CHUNK = 128
 ROWS_PER_CHUNK = 2**14
@@ -38,19 +41,8 @@ LONE_BLOCK = 2**12
 STATE_BUDGET = 2**28
 """Bytes of adapted states to keep; past it each chunk keeps states or rows."""
 
-Chunk = dict[str, Any]
-"""Tasks adapted together: their codes, classes, and a state or the support rows."""
-
-
-class TaskTable(NamedTuple):
-    """The support rows of many tasks, ready for a learner."""
-
-    X: RowTable  # shape: (n_samples + 1, *input); the last row is zero
-    y: Tensor  # shape: (n_samples + 1,); class within the task, or target
-    codes: IntArray  # shape: (n_samples,)
-    n_tasks: int
-    n_classes: int  # 0 for regression
-    ways: IntArray | None  # shape: (n_tasks,); classes of each task, if its own
+MAX_ZERO_SHOT_ROWS = 1000
+"""Rows that stand for a task of which nothing is known, where there is no prior."""
 
 
 def _chunks(sizes: IntArray, *, padded: bool = True) -> Iterator[IntArray]:
@@ -71,48 +63,94 @@ def _chunks(sizes: IntArray, *, padded: bool = True) -> Iterator[IntArray]:
         end = start
 
 
-def adapt_tasks(learner: Learner, table: TaskTable) -> tuple[list[Chunk], int]:
+def adapt_to(
+    learner: Learner, fitted: Fitted, table: Table, device: str
+) -> tuple[TaskModels, int]:
     """Adapt to every task of the table.
+
+    A chunk keeps its states or the support rows, from which prediction adapts again:
+    whichever is smaller, once the states kept exceed a budget.
 
     Returns
     -------
-    chunks : list of dict
-        Each with ``tasks`` (codes of its tasks), ``ways`` and either ``state``, or
-        ``support`` from which prediction adapts again: whichever is smaller, once the
-        states kept exceed a budget.
-
+    models : TaskModels
     n_guarded : int
         Steps of adaptation that had to be shortened or dropped.
     """
+    X, y = _tensors(fitted, table, device)
     order, offsets = group_rows(table.codes, table.n_tasks)
     sizes = np.diff(offsets)
     chunks: list[Chunk] = []
-    n_guarded = 0
-    kept_bytes = 0
+    n_guarded = kept_bytes = 0
     for tasks in _chunks(sizes, padded=not learner.adapt_mixes_rows):
         index = padded_positions(offsets[tasks], sizes[tasks], int(sizes[tasks].max()))
-        ways = None if table.ways is None else table.ways[tasks]
-        n_classes = table.n_classes if ways is None else int(ways.max())
-        support = gather(
-            take_padded(order, index),
-            table.X,
-            table.y,
-            n_classes=n_classes,
-            ways=ways,
-        )
+        ways = None if table.own is None else table.own.ways[tasks]
+        n_classes = fitted.n_classes if ways is None else int(ways.max())
+        index = take_padded(order, index)
+        support = gather(index, X, y, n_classes=n_classes, ways=ways)
         state = adapt(learner, support)
         n_guarded += int(state.pop("n_guarded", np.zeros(1)).sum())
-        chunk: Chunk = {"tasks": tasks, "ways": ways}
         rows = {"X": support.X, "y": support.y, "mask": support.mask}
         state_bytes = sum(array.nbytes for array in state.values())
         row_bytes = sum(tensor.nbytes for tensor in rows.values())
         if kept_bytes + state_bytes <= STATE_BUDGET or state_bytes <= row_bytes:
             kept_bytes += state_bytes
-            chunk["state"] = state
+            chunks.append(Chunk(tasks, ways, state, None))
         else:
-            chunk["support"] = {**to_numpy(rows), "n_classes": n_classes}
-        chunks.append(chunk)
-    return chunks, n_guarded
+            kept = SupportRows(**to_numpy(rows), n_classes=n_classes)
+            chunks.append(Chunk(tasks, ways, None, kept))
+    return TaskModels(chunks, table.own), n_guarded
+
+
+def _tensors(fitted: Fitted, table: Table, device: str) -> tuple[RowTable, Tensor]:
+    dtype = torch_dtype(fitted.dtype)
+    X = row_table(table.X, device, dtype, fitted.x_scaling, read_once=True)
+    if table.class_index is None:
+        return X, with_zero_row(table.y, device, dtype, fitted.y_scaling)
+    return X, with_zero_row(table.class_index, device)
+
+
+def adapt_to_nothing(
+    learner: Learner,
+    fitted: Fitted,
+    table: Table,
+    device: str,
+    rng: np.random.Generator,
+) -> tuple[TaskModels | None, int]:
+    """Return what predicts for a task of which nothing is known, if anything does.
+
+    It is the one table that `fit` saw; or the learner's prior, where it has one; or an
+    adaptation to rows of all tasks.
+    """
+    if table.one_table:
+        return adapt_to(learner, fitted, _numbered(table), device)
+    if table.kind == TaskKind.OWN:
+        return None, 0
+    prior = learner.prior_state()
+    if prior is None:
+        some = table.part(zero_shot_rows(table.codes, rng)).as_one_task()
+        return adapt_to(learner, fitted, some, device)
+    first = np.zeros(1, dtype=np.intp)
+    return TaskModels([Chunk(first, None, to_numpy(prior), None)], None), 0
+
+
+def _numbered(table: Table) -> Table:
+    """Number the classes within the table, where they are its own."""
+    if table.kind != TaskKind.OWN:
+        return table
+    index, own = own_classes(table.y, table.codes, table.n_tasks)
+    return table._replace(class_index=index, own=own)
+
+
+def zero_shot_rows(codes: IntArray, rng: np.random.Generator) -> IntArray:
+    """At most 1,000 rows, drawn evenly over the tasks."""
+    n_tasks = int(codes.max()) + 1
+    order, offsets = group_rows(codes, n_tasks)
+    tasks = rng.permutation(n_tasks)[:MAX_ZERO_SHOT_ROWS]
+    each = max(1, MAX_ZERO_SHOT_ROWS // len(tasks))
+    drawn = draw_distinct(np.diff(offsets)[tasks], each, rng)
+    positions = (drawn + offsets[tasks][:, None])[drawn != PADDING]
+    return np.sort(order[positions])
 
 
 def adapt(learner: Learner, support: Rows) -> dict[str, NDArray]:
@@ -123,11 +161,13 @@ def adapt(learner: Learner, support: Rows) -> dict[str, NDArray]:
     return to_numpy(state)
 
 
-def predict_tasks(
+def outputs_of(
     learner: Learner,
-    chunks: list[Chunk],
-    X: RowTable,  # shape: (n_samples + 1, *input); the last row is zero
+    fitted: Fitted,
+    models: TaskModels,
+    X: NDArray,  # shape: (n_samples, *input)
     codes: IntArray,  # shape: (n_samples,)
+    device: str,
     *,
     transductive: bool = False,
 ) -> NDArray:  # shape: (n_samples, n_outputs)
@@ -136,22 +176,37 @@ def predict_tasks(
     A row of a task with fewer classes than the widest has minus infinity in the
     columns that its task lacks.
     """
-    n_tasks = 1 + max(int(chunk["tasks"].max()) for chunk in chunks)
+    dtype = torch_dtype(fitted.dtype)
+    rows = row_table(X, device, dtype, fitted.x_scaling, read_once=True)
+    layers = normalisations(learner) if transductive else {}
+    with batch_statistics(layers.values()):
+        return _predict_tasks(learner, models.chunks, rows, codes, transductive)
+
+
+def _predict_tasks(
+    learner: Learner,
+    chunks: list[Chunk],
+    X: RowTable,  # shape: (n_samples + 1, *input); the last row is zero
+    codes: IntArray,  # shape: (n_samples,)
+    transductive: bool,
+) -> NDArray:  # shape: (n_samples, n_outputs)
+    n_tasks = 1 + max(int(chunk.tasks.max()) for chunk in chunks)
     alone = transductive or learner.mixes_rows
     order, offsets = group_rows(codes, n_tasks)
     sizes = np.diff(offsets)
     outputs: NDArray | None = None
     for chunk in chunks:
-        present = np.flatnonzero(sizes[chunk["tasks"]])
+        present = np.flatnonzero(sizes[chunk.tasks])
         if not len(present):
             continue
         state = _state_of(learner, chunk, X)
         for members, index in _blocks(chunk, present, order, offsets, alone):
-            values = _predict_block(learner, state, chunk["ways"], members, X[index])
+            values = _predict_block(learner, state, chunk.ways, members, X[index])
             if outputs is None:
                 width = values.shape[-1]
-                if chunk["ways"] is not None:
-                    width = max(int(other["ways"].max()) for other in chunks)
+                if chunk.ways is not None:
+                    every = (other.ways for other in chunks if other.ways is not None)
+                    width = max(int(ways.max()) for ways in every)
                 outputs = np.full((len(codes), width), -np.inf, dtype=values.dtype)
             real = index >= 0
             outputs[index[real], : values.shape[-1]] = values[real]
@@ -171,7 +226,7 @@ def _blocks(
     Yields the tasks, as positions in the chunk, and their rows. With `alone` a task's
     rows stay together and no other's are beside them: they look at one another.
     """
-    tasks = chunk["tasks"][present]
+    tasks = chunk.tasks[present]
     starts, sizes = offsets[tasks], offsets[tasks + 1] - offsets[tasks]
     if alone:
         for member, start, size in zip(present, starts, sizes, strict=True):
@@ -193,14 +248,15 @@ def _blocks(
 
 def _state_of(learner: Learner, chunk: Chunk, X: RowTable) -> dict[str, Tensor]:
     device = str(X.device)
-    if "state" in chunk:
-        return to_torch(chunk["state"], device)
-    parts = dict(chunk["support"])
-    n_classes = parts.pop("n_classes")
-    tensors = to_torch(parts, device)
-    ways = None if chunk["ways"] is None else torch.tensor(chunk["ways"], device=device)
+    if chunk.state is not None:
+        return to_torch(chunk.state, device)
+    assert chunk.support is not None, "a chunk has one or the other"
+    tensors = chunk.support._asdict()
+    n_classes = tensors.pop("n_classes")
+    ways = None if chunk.ways is None else torch.tensor(chunk.ways, device=device)
     with torch.no_grad():
-        return learner.adapt(Rows(**tensors, n_classes=n_classes, ways=ways))
+        rows = Rows(**to_torch(tensors, device), n_classes=n_classes, ways=ways)
+        return learner.adapt(rows)
 
 
 def _predict_block(

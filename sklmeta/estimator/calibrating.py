@@ -18,13 +18,15 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sklmeta.data.codes import check_task
+from sklmeta.data.codes import IntArray, check_task
+from sklmeta.estimator.state import Adaptation
 from sklmeta.evaluation.conformal import (
     Scores,
     collect_scores,
     conformal_quantile,
     least_tasks,
 )
+from sklmeta.evaluation.containers import shallow_copy
 from sklmeta.evaluation.few_shot import FewShotDraw, few_shot_predictions
 from sklmeta.evaluation.shots import SHOTS, read_shots
 from sklmeta.evaluation.temperature import fit_temperature
@@ -43,6 +45,7 @@ class CalibrationMixin:
 
     # By number of support rows: scores as arrays, or a temperature.
     _calibration: dict[int, Any] | None = None
+    _adaptation: Adaptation
 
     def calibrate(
         self,
@@ -126,24 +129,22 @@ class CalibrationMixin:
         codes, labels = check_task(task, len(np.asarray(y)))
         self._check_unseen(labels)
         sizes = np.bincount(codes)
+        uncalibrated = shallow_copy(self)
+        uncalibrated._calibration = None
         evidence = {}
-        before, self._calibration = self._calibration, None
-        try:
-            for k in shots:
-                if k >= sizes.max():
-                    continue
-                draws = few_shot_predictions(
-                    self,
-                    X,
-                    y,
-                    labels[codes],
-                    shots=k,
-                    n_draws=n_draws,
-                    random_state=random_state,
-                )
-                evidence[k] = self._judge_size(draws, sizes > k)
-        finally:
-            self._calibration = before
+        for k in shots:
+            if k >= sizes.max():
+                continue
+            draws = few_shot_predictions(
+                uncalibrated,
+                X,
+                y,
+                labels[codes],
+                shots=k,
+                n_draws=n_draws,
+                random_state=random_state,
+            )
+            evidence[k] = self._judge_size(draws, sizes > k)
         return evidence
 
     @available_if(_only_regressor)
@@ -197,9 +198,8 @@ class CalibrationMixin:
                 "task) with tasks that fit has not seen."
             )
         mean, std = _mean_and_std(self, X, {} if task is None else {"task": task})
-        sizes, which = np.unique(
-            self._calibrated_size(self._row_shots(task, len(mean))), return_inverse=True
-        )
+        shots = self._adaptation.shots[self._adaptation.codes_of(task, len(mean))]
+        sizes, which = np.unique(self._calibrated_size(shots), return_inverse=True)
         quantiles = np.array([self._quantile(int(k), coverage) for k in sizes])
         half = (quantiles[which] * std).astype(mean.dtype)
         return np.column_stack([mean - half, mean + half])
@@ -261,17 +261,13 @@ class CalibrationMixin:
         return known[np.maximum(position, 0)]
 
     def _temperature(
-        self, task: ArrayLike | None, n_samples: int
+        self, codes: IntArray
     ) -> NDArray[np.float64] | None:  # shape: (n_samples,)
-        """Temperature of every row; None without calibration."""
+        """Temperature of every row, given its model; None without calibration."""
         if self._calibration is None:
             return None
-        sizes = self._calibrated_size(self._row_shots(task, n_samples))
+        sizes = self._calibrated_size(self._adaptation.shots[codes])
         return np.array([self._calibration[int(k)] for k in sizes])
-
-    def _row_shots(self, task: ArrayLike | None, n_samples: int) -> NDArray[np.intp]:
-        # `predict_interval` is the same for all estimators but for what they keep.
-        raise NotImplementedError(f"{type(self).__name__} lacks _row_shots.")
 
     def _check_unseen(self, labels: NDArray[Any]) -> None:
         seen: Any = getattr(self, "tasks_", ())

@@ -9,13 +9,11 @@ import inspect
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any, ForwardRef, dataclass_transform
 
-from sklearn.base import BaseEstimator
-
-from sklmeta.estimator.docs import document
+from sklmeta.estimator.docs import complete
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
-class DeclaredParameters(BaseEstimator):
+class DeclaredParameters:
     """Makes a keyword-only data class of every subclass, without a decorator.
 
     An annotated attribute with a value is a parameter with its default; a value alone
@@ -26,9 +24,8 @@ class DeclaredParameters(BaseEstimator):
     parameters of the most derived class.
 
     `_parameter_constraints` has those of the class's own parameters; what it inherits
-    is added. A mixin that is none of these classes declares parameters as a plain data
-    class, and may have constraints too. A class that writes its own ``__init__`` keeps
-    it, and so do those derived from it.
+    is added. A mixin declares parameters as a plain data class, and may constrain them
+    too. A class that writes its own ``__init__`` keeps it, as do those derived from it.
     """
 
     _parameter_constraints: dict[str, Any] = {}
@@ -42,7 +39,7 @@ class DeclaredParameters(BaseEstimator):
             _order_signature(cls)
         _inherit_constraints(cls)
         if cls.__doc__:
-            document(cls)
+            complete(cls, *reversed(cls.__mro__[1:]))
 
 
 def _declared_by(cls: type) -> list[Field]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +14,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.metrics import accuracy_score, r2_score
 
 from sklmeta._compat import Interval
-from sklmeta.data.scaling import Scaling
+from sklmeta.data.codes import IntArray
+from sklmeta.estimator.base import AdaptableEstimator
+from sklmeta.estimator.state import Fitted, TaskModels
+
+
+class _OfMetaEstimator:
+    """What the halves find in `BaseMetaEstimator`."""
+
+    _outputs: Callable[..., NDArray]
+    _select: Callable[..., tuple[NDArray, IntArray, TaskModels]]
+    _fitted: Fitted
+    classes_: NDArray
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class MetaClassifierMixin(ClassifierMixin):
+class MetaClassifierMixin(_OfMetaEstimator, ClassifierMixin):
     """Predicts classes, in the user's own labels."""
 
     n_way: int | None = None
@@ -31,223 +42,65 @@ class MetaClassifierMixin(ClassifierMixin):
         "shared_classes": ["boolean", None],
     }
 
-    __metadata_request__predict_proba = {"task": True}
-    __metadata_request__predict_log_proba = {"task": True}
+    score = AdaptableEstimator.score
 
-    def predict(self, X: Any, task: ArrayLike | None = None) -> NDArray:
-        """Predict the class of every row.
+    def _predict(self, X: NDArray, codes: IntArray, model: TaskModels) -> NDArray:
+        best = self._outputs(X, codes, model).argmax(axis=1)
+        return self.classes_[_columns(model, codes, best[:, None])[:, 0]]
 
-        Parameters
-        ----------
-        X : {array-like, data frame} of shape (n_samples, n_features)
-            Rows to predict.
-
-        task : array-like of shape (n_samples,), default=None
-            Label of every row's task, after adapting to many tasks.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Labels as they were given to `fit` or `adapt`.
-
-        Raises
-        ------
-        NotAdaptedError
-            If classes are a task's own and `adapt` has not been called.
-        ValueError
-            If `task` is missing, not wanted, or has a label that `adapt` has not seen.
-        """
-        logits, codes = self._outputs(X, task)
-        best = logits.argmax(axis=1)
-        return self.classes_[self._columns(codes, best[:, None])[:, 0]]
-
-    def predict_proba(self, X: Any, task: ArrayLike | None = None) -> NDArray:
-        """Predict the probability of every class.
-
-        Parameters
-        ----------
-        X : {array-like, data frame} of shape (n_samples, n_features)
-            Rows to predict.
-
-        task : array-like of shape (n_samples,), default=None
-            Label of every row's task, after adapting to many tasks.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Columns in the order of `classes_`; classes that a row's task does not
-            have are given probability zero.
-        """
-        logits, codes = self._logits(X, task)
-        return self._spread(softmax(logits, axis=1), codes, 0.0)
-
-    def predict_log_proba(self, X: Any, task: ArrayLike | None = None) -> NDArray:
-        """Predict the logarithm of the probability of every class.
-
-        Parameters
-        ----------
-        X : {array-like, data frame} of shape (n_samples, n_features)
-            Rows to predict.
-
-        task : array-like of shape (n_samples,), default=None
-            Label of every row's task, after adapting to many tasks.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        logits, codes = self._logits(X, task)
-        return self._spread(log_softmax(logits, axis=1), codes, -np.inf)
-
-    def score(
+    def _calibrated(
         self,
-        X: Any,
-        y: ArrayLike,
+        X: NDArray,
+        codes: IntArray,
+        model: TaskModels,
+        temperature: NDArray[np.float64] | None,
         *,
-        task: ArrayLike | None = None,
-        shots: int = 5,
-        sample_weight: ArrayLike | None = None,
-    ) -> float:
-        """Return the accuracy; with `task`, the few-shot accuracy.
-
-        With `task`, a support of `shots` rows is drawn from each task, a copy is
-        adapted to it and predicts the task's other rows; accuracies are averaged over
-        tasks. The draws are the same at every call.
-
-        Parameters
-        ----------
-        X : {array-like, data frame} of shape (n_samples, n_features)
-            Rows.
-
-        y : array-like of shape (n_samples,)
-            Their classes.
-
-        task : array-like of shape (n_samples,), default=None
-            Label of every row's task.
-
-        shots : int, default=5
-            Support rows: per class when classes are a task's own, else in total.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, without `task`.
-
-        Returns
-        -------
-        float
-        """
-        if task is not None:
-            return self._few_shot_score(X, y, task, shots)
-        return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
-
-    def _logits(self, X: Any, task: ArrayLike | None) -> tuple[NDArray, NDArray]:
-        """Return the learner's output, at the temperature that was calibrated."""
-        logits, codes = self._outputs(X, task)
-        temperature = self._temperature(task, len(logits))
+        log: bool,
+    ) -> NDArray:
+        logits = self._outputs(X, codes, model)
         if temperature is not None:
             logits = logits / temperature[:, None].astype(logits.dtype)
-        return logits, codes
-
-    def _columns(self, codes: NDArray, local: NDArray) -> NDArray:
-        """Turn classes numbered within a task into positions in `classes_`."""
-        own = self._adaptation["classes"]
-        if own is None:
-            return local
-        _, members, first, _ = own
-        return members[first[codes][:, None] + local]
-
-    def _spread(self, values: NDArray, codes: NDArray, absent: float) -> NDArray:
-        own = self._adaptation["classes"]
-        if own is None:
+        values = (log_softmax if log else softmax)(logits, axis=1)
+        if model.own is None:
             return values
-        ways = own[3][codes]
+        # Classes numbered within a task go to their columns in `classes_`.
+        absent = -np.inf if log else 0.0
         spread = np.full((len(values), len(self.classes_)), absent, values.dtype)
         local = np.arange(values.shape[1])
-        row, column = np.nonzero(local < ways[:, None])
-        target = self._columns(codes[row], column[:, None])[:, 0]
+        row, column = np.nonzero(local < model.own.ways[codes][:, None])
+        target = _columns(model, codes[row], column[:, None])[:, 0]
         spread[row, target] = values[row, column]
         return spread
 
 
-class _RegressorScore(RegressorMixin):
-    """Scores a regressor, in one task or over many."""
-
-    def score(
-        self,
-        X: Any,
-        y: ArrayLike,
-        *,
-        task: ArrayLike | None = None,
-        shots: int = 5,
-        sample_weight: ArrayLike | None = None,
-    ) -> float:
-        """Return R²; with `task`, the few-shot R².
-
-        With `task`, a support of `shots` rows is drawn from each task, a copy is
-        adapted to it and predicts the task's other rows. The score is 1 minus the sum
-        of squared errors over the sum of squares about each task's query mean. The
-        draws are the same at every call.
-
-        Parameters
-        ----------
-        X : {array-like, data frame} of shape (n_samples, n_features)
-            Rows.
-
-        y : array-like of shape (n_samples,)
-            Their targets.
-
-        task : array-like of shape (n_samples,), default=None
-            Label of every row's task.
-
-        shots : int, default=5
-            Support rows of every task.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, without `task`.
-
-        Returns
-        -------
-        float
-        """
-        if task is not None:
-            return self._few_shot_score(X, y, task, shots)
-        return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
+def _columns(model: TaskModels, codes: IntArray, local: IntArray) -> IntArray:
+    """Turn classes numbered within a task into positions in `classes_`."""
+    if model.own is None:
+        return local
+    return model.own.members[model.own.first[codes][:, None] + local]
 
 
-class MetaRegressorMixin(_RegressorScore):
+class MetaRegressorMixin(_OfMetaEstimator, RegressorMixin):
     """Predicts numbers, in the user's own units."""
 
-    def predict(self, X: Any, task: ArrayLike | None = None) -> NDArray:
-        """Predict the target of every row.
+    score = AdaptableEstimator.score
 
-        Parameters
-        ----------
-        X : {array-like, data frame} of shape (n_samples, n_features)
-            Rows to predict.
+    def _predict(self, X: NDArray, codes: IntArray, model: TaskModels) -> NDArray:
+        return self._mean(self._outputs(X, codes, model))
 
-        task : array-like of shape (n_samples,), default=None
-            Label of every row's task, after adapting to many tasks.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-
-        Raises
-        ------
-        ValueError
-            If `task` is missing, not wanted, or has a label that `adapt` has not seen.
-        """
-        outputs, _ = self._outputs(X, task)
-        return Scaling(*self._scalings[1]).undo(outputs[:, 0]).astype(self._dtype)
+    def _mean(self, outputs: NDArray) -> NDArray:
+        scaling, dtype = self._fitted.y_scaling, self._fitted.dtype
+        return scaling.undo(outputs[:, 0]).astype(dtype)
 
 
-class PredictiveStdMixin(_RegressorScore):
+class PredictiveStdMixin(MetaRegressorMixin):
     """A regressor whose learner has a predictive distribution."""
 
     __metadata_request__predict = {"task": True, "return_std": True}
 
     def predict(
         self, X: Any, task: ArrayLike | None = None, return_std: bool = False
-    ) -> NDArray | tuple[NDArray, NDArray]:
+    ) -> Any:
         """Predict the target of every row, and how sure that is.
 
         Parameters
@@ -274,12 +127,12 @@ class PredictiveStdMixin(_RegressorScore):
         ValueError
             If `task` is missing, not wanted, or has a label that `adapt` has not seen.
         """
-        outputs, _ = self._outputs(X, task)
-        scaling = Scaling(*self._scalings[1])
-        mean = scaling.undo(outputs[:, 0]).astype(self._dtype)
+        outputs = self._outputs(*self._select(X, task))
+        mean = self._mean(outputs)
         if not return_std:
             return mean
         std = np.exp(0.5 * outputs[:, 1])
-        if scaling.scale is not None:
-            std = std * scaling.scale
-        return mean, std.astype(self._dtype)
+        scale = self._fitted.y_scaling.scale
+        if scale is not None:
+            std = std * scale
+        return mean, std.astype(self._fitted.dtype)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from torch import nn
 
 from sklmeta._compat import Interval, StrOptions
@@ -21,7 +22,7 @@ from sklmeta.training.callbacks import SCHEDULES
 _NESTED = ("module", "optimizer")
 
 
-class Parameters(DeclaredParameters):
+class Parameters(DeclaredParameters, BaseEstimator):
     """The parameters that all meta-learners share, described once.
 
     Their defaults are those of most estimators; each estimator's signature has its own.

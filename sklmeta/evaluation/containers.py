@@ -149,8 +149,8 @@ def zero_shot(model: Any) -> Any:
     """Return a copy of a fitted model as ``fit`` left it, whatever it is adapted to."""
 
     def reset(estimator: Any, support: Any) -> Any:
-        if hasattr(estimator, "_reset_adaptation"):
-            estimator._reset_adaptation()
+        if hasattr(estimator, "reset_adaptation"):
+            estimator.reset_adaptation()
         return estimator
 
     return _rebuild(model, reset, None, "zero_shot()")
@@ -192,11 +192,11 @@ def _rebuild(
     path = (*path, type(model).__name__)
     # A FrozenEstimator shows every attribute of what it holds, so it is asked first.
     if isinstance(model, FrozenEstimator):
-        new = _shallow_copy(model)
+        new = shallow_copy(model)
         new.estimator = _rebuild(model.estimator, change, support, caller, path)
         return new
     if isinstance(model, Pipeline):
-        new = _shallow_copy(model)
+        new = shallow_copy(model)
         name, last = model.steps[-1]
         support = _transform_support(model, support)
         last = _rebuild(last, change, support, caller, path)
@@ -206,17 +206,18 @@ def _rebuild(
         return _rebuild(_best_estimator(model), change, support, caller, path)
     if isinstance(model, TransformedTargetRegressor):
         check_is_fitted(model)
-        new = _shallow_copy(model)
+        new = shallow_copy(model)
         support = _transform_target(model, support)
         new.regressor_ = _rebuild(model.regressor_, change, support, caller, path)
         return new
     if not hasattr(model, "adapt"):
         raise _not_adaptable(caller, path, model)
-    return change(_shallow_copy(model), support)
+    return change(shallow_copy(model), support)
 
 
-def _shallow_copy(model: Any) -> Any:
-    # copy.copy would go through __getstate__, which copies the tensors.
+def shallow_copy(model: Any) -> Any:
+    """Return a copy of an estimator that shares all it has learned."""
+    # copy.copy would go through __getstate__, which is for files.
     new: Any = object.__new__(type(model))
     new.__dict__.update(model.__dict__)
     return new

@@ -25,6 +25,7 @@ from sklearn.utils import (
     get_tags,
 )
 
+from sklmeta.data.kinds import fitted_kind
 from sklmeta._compat import _safe_indexing
 from sklmeta.data.codes import check_task, group_rows
 from sklmeta.episodes.sampler import split_support_query
@@ -178,7 +179,7 @@ def few_shot_predictions(
     check_consistent_length(X, y)
     targets = column_or_1d(y)
     codes, labels = check_task(task, len(targets))
-    shared_classes = getattr(inner_estimator(estimator), "shared_classes_", None)
+    kind = fitted_kind(inner_estimator(estimator))
     # A RandomState is copied: the draws must not depend on earlier calls.
     rng = check_random_state(0 if random_state is None else copy.deepcopy(random_state))
     first = isinstance(support, str) and support == "first"
@@ -190,7 +191,7 @@ def few_shot_predictions(
             codes,
             shots or 0,
             support=support,
-            shared_classes=shared_classes,
+            kind=kind,
             is_support=is_support,
             random_state=int(seed),
         )

@@ -39,13 +39,3 @@ def fit_temperature(
 
     bounds = tuple(np.log(BOUNDS))
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
-
-
-def soften(
-    probabilities: NDArray[np.floating], temperature: NDArray[np.float64]
-) -> NDArray[np.floating]:
-    """Return p^(1/T), normalised; `temperature` is that of every row."""
-    power = (1.0 / temperature)[:, None].astype(probabilities.dtype)
-    largest = probabilities.max(axis=1, keepdims=True)
-    raised = (probabilities / largest) ** power
-    return raised / raised.sum(axis=1, keepdims=True)

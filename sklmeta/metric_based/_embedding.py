@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from sklmeta._compat import Interval
 from sklmeta.episodes.rows import Episodes, Rows
-from sklmeta.estimator.base import BaseMetaEstimator
+from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.learners.losses import row_loss
 from sklmeta.metric_based._members import MLPMembers
@@ -219,13 +219,15 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         ndarray of shape (n_samples, n_embedding)
             The embedding, which adaptation does not change.
         """
-        rows, learner = cast(Any, self)._rows_and_learner(X)
-        with torch.no_grad():
+        estimator = cast(Any, self)
+        rows = estimator._rows_of(X)
+        with estimator._lent_learner() as learner, torch.no_grad():
             return learner.embed(rows[:-1][None])[0].cpu().numpy()
 
     @property
     def _n_features_out(self) -> int:
-        return cast(Any, self)._load_learner().n_embedding
+        with cast(Any, self)._lent_learner() as learner:
+            return learner.n_embedding
 
     def __sklearn_tags__(self) -> Any:
         tags = cast(Any, super()).__sklearn_tags__()

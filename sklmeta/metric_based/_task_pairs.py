@@ -9,10 +9,11 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import _num_samples
 
+from sklmeta._compat import _num_samples
 from sklmeta.data.codes import check_task
 from sklmeta.data.validation import unpack_collection
+from sklmeta.evaluation.containers import shallow_copy
 
 TASKS_PER_EPISODE = 8
 """Tasks whose rows are paired in an episode, unless `n_way` says otherwise."""
@@ -64,7 +65,7 @@ class TaskPairsMixin:
                 f"{wrong} excludes."
             )
         # The tasks are the classes of one table: what is asked is the same.
-        table: Any = object.__new__(type(self))
+        table: Any = shallow_copy(self)
         n_way = TASKS_PER_EPISODE if self.n_way is None else self.n_way
         codes, labels = check_task(task, _num_samples(task))
         changed = {
@@ -72,8 +73,7 @@ class TaskPairsMixin:
             "n_way": min(n_way, len(labels)),
             "shared_classes": False,
         }
-        vars(table).update(vars(self) | changed)
-        table.fit(X, labels[codes])
+        table.set_params(**changed).fit(X, labels[codes])
         kept = {name: vars(self)[name] for name in changed}
         vars(self).update(vars(table) | kept | {"tasks_": labels})
         return self

@@ -15,8 +15,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import column_or_1d
 from torch import Tensor
+
+from sklmeta.estimator.state import Fitted
 
 STRATEGIES = ("accuracy", "f_beta", "max_tpr", "max_tnr")
 
@@ -126,18 +128,16 @@ class VerificationMixin:
         )
         return self
 
-    def _fitted_attributes(self, data: Any, weights: Any, *rest: Any) -> dict[str, Any]:
-        attributes = cast(Any, super())._fitted_attributes(data, weights, *rest)
-        return {**attributes, "threshold_": even_odds_distance(weights)}
+    def _attributes_of_weights(self, fitted: Fitted) -> dict[str, Any]:
+        return {"threshold_": even_odds_distance(fitted.weights)}
 
     def _pairs(self, X1: Any, X2: Any) -> tuple[NDArray, NDArray]:
         """Distances and log-odds."""
-        check_is_fitted(cast(Any, self), "_weights")
-        parts = [cast(Any, self)._rows_and_learner(X) for X in (X1, X2)]
+        estimator = cast(Any, self)
+        rows = [estimator._rows_of(X) for X in (X1, X2)]
         check_consistent_length(X1, X2)
-        learner = parts[0][1]
-        with torch.no_grad():
-            first, second = (learner.embed(rows[:-1][None])[0] for rows, _ in parts)
+        with estimator._lent_learner() as learner, torch.no_grad():
+            first, second = (learner.embed(part[:-1][None])[0] for part in rows)
             distance: Tensor = learner.paired_distance(first, second)
             odds = learner.log_odds(distance, learner.offset)
         return distance.cpu().numpy(), odds.cpu().numpy()

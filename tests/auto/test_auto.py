@@ -223,7 +223,7 @@ def test_first_rows_as_support():
             estimators=members, shots=[4], support=support, random_state=0
         )
         model.fit(X, y, task=task).adapt(X[:4], y[:4])
-        weights[support] = model._as_fitted["weights"][0, 0]
+        weights[support] = model._initial_adaptation.model.weights[0, 0]
     assert weights["first"] < 0.2
 
 

@@ -253,7 +253,7 @@ def test_fit_is_plain_training_on_the_rows_of_all_tasks(regression_tasks):
     start = FineTuneRegressor(max_iter=0, **params).fit(X, y, task=task)
     fitted = FineTuneRegressor(max_iter=30, **params).fit(X, y, task=task)
     network = nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 1))
-    values = start._weights
+    values = start._fitted.weights
     order = ["encoder.0.weight", "encoder.0.bias", "weight", "bias"]
     with torch.no_grad():
         for parameter, name in zip(network.parameters(), order, strict=True):
@@ -275,7 +275,7 @@ def test_fit_is_plain_training_on_the_rows_of_all_tasks(regression_tasks):
             optimizer.step()
     for parameter, name in zip(network.parameters(), order, strict=True):
         np.testing.assert_allclose(
-            fitted._weights[name], parameter.detach(), rtol=1e-4, atol=1e-6
+            fitted._fitted.weights[name], parameter.detach(), rtol=1e-4, atol=1e-6
         )
     # before any adaptation it predicts as the pooled network does
     expected = network(Z)[:, 0].detach() * y.std() + y.mean()
@@ -293,9 +293,9 @@ def test_pooled_head_has_an_output_for_every_class_of_every_task(head, own_tasks
     X, y, task = own_tasks
     est = small(shared_classes=False, head=head).fit(X, y % 3, task=task)
     n_pairs = len({*zip(task.tolist(), (y % 3).tolist(), strict=True)})
-    assert est._weights["weight"].shape == (n_pairs, 6)
+    assert est._fitted.weights["weight"].shape == (n_pairs, 6)
     table = small(n_way=2, head=head).fit(X, y % 5)
-    assert table._weights["weight"].shape == (5, 6)
+    assert table._fitted.weights["weight"].shape == (5, 6)
     for model in (est, table):
         loaded = pickle.loads(pickle.dumps(model)).adapt(X[:9], y[:9])
         np.testing.assert_array_equal(
@@ -306,13 +306,13 @@ def test_pooled_head_has_an_output_for_every_class_of_every_task(head, own_tasks
 def test_warm_start_keeps_the_pooled_head_where_the_classes_are_as_many(own_tasks):
     X, y, task = own_tasks
     est = small(shared_classes=False, warm_start=True).fit(X, y, task=task)
-    head = est._weights["weight"]
+    head = est._fitted.weights["weight"]
     est.set_params(max_iter=1, lr=1e-6).fit(X, y, task=task)
-    np.testing.assert_allclose(est._weights["weight"], head, atol=1e-4)
+    np.testing.assert_allclose(est._fitted.weights["weight"], head, atol=1e-4)
     assert est.n_iter_ == 21
     few = task < np.unique(task)[10]
     est.fit(X[few], y[few], task=task[few])
-    assert len(est._weights["weight"]) < len(head)
+    assert len(est._fitted.weights["weight"]) < len(head)
 
 
 @pytest.mark.parametrize("kind", ["own", "shared"])
@@ -329,7 +329,7 @@ def test_early_stopping_is_judged_by_tuning_to_held_out_tasks(
     assert first["train_loss"] == other["train_loss"]
     assert first["valid_loss"] != other["valid_loss"]
     if kind == "own":
-        assert len(est._weights["weight"]) < len(plain._weights["weight"])
+        assert len(est._fitted.weights["weight"]) < len(plain._fitted.weights["weight"])
 
 
 def test_few_tasks_hold_out_rows(regression_tasks):
@@ -361,11 +361,11 @@ def test_batch_normalisation_and_frozen_encoders(tune, shared_tasks):
     torch.manual_seed(0)  # instances bring their own weights
     module = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.ReLU())
     est = small(module=module, tune=tune, adapt_steps=3).fit(X, y, task=task)
-    assert est._weights["encoder.1.num_batches_tracked"] == 20
+    assert est._fitted.weights["encoder.1.num_batches_tracked"] == 20
     assert np.isfinite(est.adapt(X, y, task=task).predict_proba(X, task=task)).all()
     frozen = nn.Linear(5, 6).requires_grad_(False)
     est = small(module=frozen, tune=tune).fit(X, y, task=task)
-    np.testing.assert_array_equal(est._weights["encoder.weight"], frozen.weight)
+    np.testing.assert_array_equal(est._fitted.weights["encoder.weight"], frozen.weight)
     assert (est.adapt(X[:9], y[:9]).predict(X[:9]) == y[:9]).mean() > 0.5
 
 

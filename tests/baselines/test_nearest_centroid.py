@@ -100,7 +100,7 @@ def test_variance_is_that_about_each_tasks_class_means(own_tasks):
 def test_probabilities_of_ragged_tasks_are_zero_where_a_class_lacks(own_tasks):
     X, y, task = own_tasks
     model = NearestCentroidBaseline(shared_classes=False).fit(X, y, task=task)
-    with pytest.raises(NotAdaptedError, match="call adapt"):
+    with pytest.raises(NotAdaptedError, match="Call adapt"):
         model.predict(X)
     model.adapt(X, y, task=task)
     np.testing.assert_array_equal(model.classes_, np.unique(y))

@@ -91,10 +91,10 @@ def test_same_seed_same_result_and_callers_stream_untouched(name, tasks_for):
     after = np.random.get_state()[1]  # noqa: NPY002
     np.testing.assert_array_equal(before[1], after)
     two = clone(ALL[name]).fit(X, y, task=task)
-    for key, value in one._weights.items():
-        np.testing.assert_array_equal(value, two._weights[key])
+    for key, value in one._fitted.weights.items():
+        np.testing.assert_array_equal(value, two._fitted.weights[key])
     other = fitted(ALL[name], data, random_state=1)
-    assert any((other._weights[k] != v).any() for k, v in one._weights.items())
+    assert any((other._fitted.weights[k] != v).any() for k, v in one._fitted.weights.items())
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -55,8 +55,8 @@ def protonet(**params):
 
 
 def assert_same_weights(one, other):
-    for name, value in one._weights.items():
-        np.testing.assert_array_equal(value, other._weights[name])
+    for name, value in one._fitted.weights.items():
+        np.testing.assert_array_equal(value, other._fitted.weights[name])
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16])

@@ -179,7 +179,7 @@ def test_same_seed_same_weights_also_going_on():
             hidden_layer_sizes=(4,), max_iter=9, warm_start=True, random_state=0
         )
         est.fit(X, y, codes).fit(X, y, codes)
-        return est._weights
+        return est._fitted.weights
 
     for one, other in zip(weights().values(), weights().values(), strict=True):
         np.testing.assert_array_equal(one, other)

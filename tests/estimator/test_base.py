@@ -45,8 +45,8 @@ def test_flat_collection_and_pairs_are_the_same_fit(regression_tasks):
     flat = regressor().fit(X, y, task=task)
     for tasks in (TaskCollection(X, y, task), split_tasks(X, y, task)):
         other = regressor().fit(tasks)
-        for name, value in flat._weights.items():
-            np.testing.assert_array_equal(value, other._weights[name])
+        for name, value in flat._fitted.weights.items():
+            np.testing.assert_array_equal(value, other._fitted.weights[name])
     with pytest.raises(ValueError, match="brings its own y and task"):
         regressor().fit(TaskCollection(X, y, task), y)
 
@@ -133,11 +133,11 @@ def test_unfitted_estimators_say_so(regression_tasks):
 def test_warm_start_adds_updates(regression_tasks):
     X, y, task = regression_tasks
     est = regressor(warm_start=True, max_iter=150).fit(X, y, task=task)
-    weights = est._weights
+    weights = est._fitted.weights
     est.set_params(max_iter=50).fit(X, y, task=task)
     assert est.n_iter_ == 200
     assert [row["n_iter"] for row in est.history_] == [100, 150, 50]
-    assert any((est._weights[k] != v).any() for k, v in weights.items())
+    assert any((est._fitted.weights[k] != v).any() for k, v in weights.items())
     with pytest.raises(ValueError, match="goes on with 3 features, but X has 2"):
         est.fit(X[:, :2], y, task=task)
     assert est.n_features_in_ == 3
@@ -267,7 +267,7 @@ def test_skorch_callbacks_run_and_can_stop(regression_tasks):
 
 def test_gradient_clipping_bounds_the_step(regression_tasks):
     X, y, task = regression_tasks
-    start = regressor(max_iter=0).fit(X, y, task=task)._weights
+    start = regressor(max_iter=0).fit(X, y, task=task)._fitted.weights
     step = regressor(
         max_iter=1,
         max_grad_norm=1e-3,
@@ -276,7 +276,7 @@ def test_gradient_clipping_bounds_the_step(regression_tasks):
         lr_schedule="constant",
         weight_decay=0.0,
     )
-    after = step.fit(X, y, task=task)._weights
+    after = step.fit(X, y, task=task)._fitted.weights
     moved = sum(np.square(after[k] - v).sum() for k, v in start.items())
     assert 0 < np.sqrt(moved) <= 1e-3 * 1.01
 
@@ -317,8 +317,8 @@ def test_threads_do_not_disturb_each_other(regression_tasks):
         worker.join()
     assert torch.get_num_threads() == n_threads
     for est in fits:
-        for name, value in alone._weights.items():
-            np.testing.assert_array_equal(value, est._weights[name])
+        for name, value in alone._fitted.weights.items():
+            np.testing.assert_array_equal(value, est._fitted.weights[name])
 
 
 class Dropping(nn.Sequential):
@@ -336,12 +336,12 @@ def test_running_statistics_are_learned_in_meta_training_only(shared_tasks):
             super().__init__(nn.Linear(n_features_in, 8), nn.BatchNorm1d(8))
 
     est = classifier(module=Normed).fit(X, y, task=task)
-    name = next(key for key in est._weights if key.endswith("running_mean"))
-    learned = est._weights[name].copy()
+    name = next(key for key in est._fitted.weights if key.endswith("running_mean"))
+    learned = est._fitted.weights[name].copy()
     assert np.abs(learned).max() > 0
     est.adapt(X[:10], y[:10])
     one, many = est.predict_proba(X[:1]), est.predict_proba(X)
     np.testing.assert_allclose(one, many[:1])
-    np.testing.assert_array_equal(learned, est._weights[name])
+    np.testing.assert_array_equal(learned, est._fitted.weights[name])
     est.set_params(transductive=True)
     assert np.abs(est.predict_proba(X[:5]) - many[:5]).max() > 1e-6

@@ -64,16 +64,16 @@ def train(request):
 
 
 def assert_same_weights(actual, expected):
-    assert actual._weights.keys() == expected._weights.keys()
-    for name, value in actual._weights.items():
-        np.testing.assert_allclose(value, expected._weights[name], rtol=0, atol=1e-5)
+    assert actual._fitted.weights.keys() == expected._fitted.weights.keys()
+    for name, value in actual._fitted.weights.items():
+        np.testing.assert_allclose(value, expected._fitted.weights[name], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", GRADIENT_BASED)
 def test_engines_train_the_same_weights(name, train):
     expected = train(name, engine="loop")
     start = train(name, engine="loop", max_iter=0)
-    moved = [np.abs(expected._weights[k] - v).max() for k, v in start._weights.items()]
+    moved = [np.abs(expected._fitted.weights[k] - v).max() for k, v in start._fitted.weights.items()]
     assert max(moved) > 1e-2
     for engine in ("auto", "adjoint", "batched", "vmap"):
         estimator = train(name, engine=engine)
@@ -93,8 +93,8 @@ def test_the_same_fit_twice(engine, regression_tasks):
     X, y, task = regression_tasks
     estimator = clone(GRADIENT_BASED["regression"]).set_params(engine=engine)
     one, two = (clone(estimator).fit(X, y, task=task) for _ in range(2))
-    for name, value in one._weights.items():
-        np.testing.assert_array_equal(value, two._weights[name])
+    for name, value in one._fitted.weights.items():
+        np.testing.assert_array_equal(value, two._fitted.weights[name])
     bulk = [model.adapt(X, y, task=task).predict(X, task=task) for model in (one, two)]
     np.testing.assert_array_equal(*bulk)
 

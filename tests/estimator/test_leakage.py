@@ -46,9 +46,9 @@ def test_held_out_rows_do_not_move_the_learned_weights(regression_tasks):
         spoiled_X[test] += 1e3
         spoiled_y[test] *= -50
         spoiled = folds(spoiled_X, spoiled_y, task)
-        for name, value in honest["estimator"][fold]._weights.items():
+        for name, value in honest["estimator"][fold]._fitted.weights.items():
             np.testing.assert_array_equal(
-                value, spoiled["estimator"][fold]._weights[name]
+                value, spoiled["estimator"][fold]._fitted.weights[name]
             )
 
 

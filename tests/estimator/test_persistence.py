@@ -49,7 +49,7 @@ def test_joblib_memory_map(name, tmp_path, regression_tasks, shared_tasks):
 def test_an_adapted_estimator_is_small(regression_tasks):
     X, y, task = regression_tasks
     estimator = MAMLRegressor(max_iter=2, random_state=0).fit(X, y, task=task)
-    n_bytes = sum(value.nbytes for value in estimator._weights.values())
+    n_bytes = sum(value.nbytes for value in estimator._fitted.weights.values())
     estimator.adapt(X[:5], y[:5])
     # weights in single precision, and an adapted copy in double, and one from fit
     assert len(pickle.dumps(estimator)) < 6 * n_bytes + 10_000

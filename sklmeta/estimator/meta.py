@@ -1,0 +1,225 @@
+"""Meta-learners: estimators that hold a torch learner and meta-train it."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from sklmeta._compat import CallbackSupportMixin
+from sklmeta.data.codes import IntArray
+from sklmeta.data.kinds import TaskKind
+from sklmeta.data.rows import RowTable, row_table
+from sklmeta.data.validation import Table, check_rows, check_ways
+from sklmeta.estimator.adaptation import adapt_to, adapt_to_nothing, outputs_of
+from sklmeta.estimator.base import AdaptableEstimator
+from sklmeta.estimator.fitting import EpochCallbacks, MetaTraining
+from sklmeta.estimator.parameters import Parameters
+from sklmeta.estimator.state import Fitted, LearnerPool, TaskModels
+from sklmeta.evaluation.few_shot import few_shot_score
+from sklmeta.learners.encoders import build_encoder
+from sklmeta.learners.learner import Learner, TaskSpec
+from sklmeta.learners.torch_state import (
+    own_generator,
+    resolve_device,
+    seeded_torch,
+    to_torch,
+    torch_dtype,
+)
+
+
+class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
+    """Meta-train on a collection, adapt with a few rows, predict.
+
+    A subclass declares its parameters and implements `_make_learner`; with
+    `MetaClassifierMixin` or `MetaRegressorMixin` in front it is an estimator.
+    """
+
+    _own_classes_remedy = "set shared_classes=False (or n_way), and fit again."
+
+    _least_rows = 2
+
+    def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
+        # A plain method, without ABCMeta, as in scikit-learn's own mixins: a subclass
+        # that lacks it hears so at its first `fit`.
+        raise NotImplementedError(f"{type(self).__name__} lacks _make_learner.")
+
+    # Meta-training ------------------------------------------------------------
+
+    def _fit(self, X: Any, y: Any, task: Any) -> BaseException | None:
+        table = self._fit_table(X, y, task)
+        if table.kind == TaskKind.REGRESSION:
+            table = table._replace(y=table.y.astype(np.float64, copy=False))
+        elif table.kind == TaskKind.OWN:
+            check_ways(table, self.n_way)
+        before = self._warm_start_from(table)
+        device = resolve_device(self.device)
+        seed = check_random_state(self.random_state).randint(2**31)
+        training = MetaTraining(self, table, before, device, seed)
+        learner = self._build_learner(
+            table.kind, table.X.shape[1:], table.n_shared_classes, seed
+        )
+        if before is not None:
+            learner = self._restore_learner(before).float().train()
+
+        def attributes(fitted: Fitted, seed: int) -> dict[str, Any]:
+            # Built from the weights: an epoch's are not those of the learner any more.
+            known = self._restore_learner(fitted)
+            rng = np.random.default_rng(seed)
+            model, n_guarded = adapt_to_nothing(known, fitted, table, device, rng)
+            return {
+                **self._attributes_of(table, model),
+                **self._attributes_of_weights(fitted),
+                "_fitted": fitted,
+                "_learners": LearnerPool(),
+                "n_guarded_": n_guarded,
+            }
+
+        watch = EpochCallbacks(self, self.max_iter, X, y, training.fitted, attributes)
+        result = training.run(learner, watch)
+        n_before, history = 0, []
+        if before is not None:
+            n_before, history = self.n_iter_, self.history_
+        learned = attributes(training.fitted(result.weights), seed)
+        self.__dict__.update(learned)
+        self.engine_ = learner.train().engine_name
+        if self.compile:
+            self.compile_time_ = learner.compiler.seconds
+        self.n_iter_ = n_before + result.n_iter
+        self.history_ = history + result.history
+        watch.finish()
+        return KeyboardInterrupt() if result.interrupted else result.error
+
+    def _warm_start_from(self, table: Table) -> Fitted | None:
+        """Return what an earlier `fit` left, if this one goes on from there."""
+        if not self.warm_start or not hasattr(self, "_fitted"):
+            return None
+        before, now = self._fitted.input_shape, table.X.shape[1:]
+        if before != now:
+            n_before, n_now = (s[0] if len(s) == 1 else s for s in (before, now))
+            raise ValueError(
+                f"warm_start=True goes on with {n_before} features, but X has {n_now}."
+            )
+        if table.kind != self._fitted.kind or (
+            table.kind == TaskKind.SHARED
+            and not np.array_equal(np.asarray(table.classes), self.classes_)
+        ):
+            raise ValueError("warm_start=True goes on with the same classes only.")
+        return self._fitted
+
+    def _build_learner(
+        self, kind: str, input_shape: tuple[int, ...], n_classes: int, seed: int
+    ) -> Learner:
+        """Build a learner to train; torch's generators are seeded meanwhile."""
+        with seeded_torch(seed):
+            return self._assemble_learner(kind, input_shape, n_classes)
+
+    def _assemble_learner(
+        self, kind: str, input_shape: tuple[int, ...], n_classes: int
+    ) -> Learner:
+        encoder, width = build_encoder(
+            self.module,
+            self.module_params,
+            input_shape,
+            self.hidden_layer_sizes,
+            self.activation,
+        )
+        spec = TaskSpec(TaskKind(kind), input_shape, width, n_classes)
+        return self._make_learner(spec, encoder)
+
+    def _restore_learner(self, fitted: Fitted) -> Learner:
+        """Build the fitted learner, to evaluate, in the precision of `fit`."""
+        with own_generator():  # whatever is drawn is overwritten
+            learner = self._assemble_learner(
+                fitted.kind, fitted.input_shape, fitted.n_classes
+            )
+        device, dtype = resolve_device(self.device), torch_dtype(fitted.dtype)
+        learner.to(device, dtype)
+        try:
+            learner.load_state_dict(to_torch(fitted.weights, device, dtype))
+        except RuntimeError as error:
+            raise ValueError(
+                "The parameters that set the network's shape were changed since fit; "
+                "call fit again."
+            ) from error
+        return learner.eval()
+
+    @contextmanager
+    def _lent_learner(self) -> Iterator[Learner]:
+        """Lend the fitted learner, which is built once and kept beside the state."""
+        settings = {
+            name: dict(value) if isinstance(value, dict) else value
+            for name, value in self.get_params(deep=False).items()
+        }
+        settings["device"] = resolve_device(self.device)
+        pool, fitted = self._learners, self._fitted
+        with pool.lend(settings, lambda: self._restore_learner(fitted)) as learner:
+            yield learner
+
+    def _attributes_of_weights(self, fitted: Fitted) -> dict[str, Any]:
+        """Public attributes that `fit` sets and a user may change."""
+        return {}
+
+    # Adaptation and prediction ------------------------------------------------
+
+    def _specialise(self, table: Table) -> TaskModels:
+        with self._lent_learner() as learner:
+            device = resolve_device(self.device)
+            models, self.n_guarded_ = adapt_to(learner, self._fitted, table, device)
+        return models
+
+    def _outputs(self, X: NDArray, codes: IntArray, model: TaskModels) -> NDArray:
+        """Return what the learner answers, in standardised units."""
+        with self._lent_learner() as learner:
+            return outputs_of(
+                learner,
+                self._fitted,
+                model,
+                X,
+                codes,
+                resolve_device(self.device),
+                transductive=self.transductive,
+            )
+
+    def _rows_of(self, X: Any) -> RowTable:
+        """Validate rows and scale them, for a learner; the last one is zero."""
+        check_is_fitted(self)
+        X = check_rows(self, X, options={**self._options(X), "reset": False})
+        self._check_shape(X)
+        device, dtype = resolve_device(self.device), torch_dtype(self._fitted.dtype)
+        return row_table(X, device, dtype, self._fitted.x_scaling, read_once=True)
+
+    def _options(self, X: Any) -> dict[str, Any]:
+        return {"dtype": (np.float64, np.float32), "allow_nd": True}
+
+    def _check_shape(self, X: NDArray) -> None:
+        shape = self._fitted.input_shape
+        if X.shape[1:] != shape:
+            raise ValueError(
+                f"X has rows of shape {X.shape[1:]}, but {type(self).__name__} was "
+                f"fitted with rows of shape {shape}."
+            )
+
+    def _few_shot_score(self, X: Any, y: Any, task: Any, shots: int) -> float:
+        return few_shot_score(
+            self,
+            X,
+            y,
+            task,
+            shots=shots,
+            support=self.support,
+            random_state=self.random_state,
+        )
+
+    @classmethod
+    def _restore(cls, model: Any) -> TaskModels:
+        return TaskModels.restore(model)
