@@ -16,10 +16,9 @@ from sklmeta.auto._blend import Blend, Blended
 from sklmeta.auto._portfolio import Members, Size, classifiers, regressors
 from sklmeta.data.codes import IntArray
 from sklmeta.data.validation import Table
-from sklmeta.estimator.docs import document
+from sklmeta.estimator.docs import complete
 
 
-@document
 class AutoMetaRegressor(Blend):
     """Blend meta-learners and baselines, by what worked on held-out training tasks.
 
@@ -36,13 +35,56 @@ class AutoMetaRegressor(Blend):
         mixed model), `DeepKernelRegressor`, each task's own ridge regression, and
         gradient boosting on all tasks with the support's mean residual added.
 
-    %(preparation)s
+    preparation : transformer, default=None
+        What turns X into numbers, such as a pipeline of a vectoriser and a
+        decomposition; every member gets a copy of its own. X may then be what this
+        takes: text, or a data frame with categories. Prepared *before* the blend, the
+        tasks held out to weigh the members are no longer unseen.
 
-    %(stacking)s
+    cv : int, default=3
+        Folds of training tasks for stacking. Each member is fitted once per fold and
+        once to all tasks.
+
+    shots : sequence of int, default=(0, 1, 2, 5, 10, 20)
+        Numbers of support rows at which the members are compared; between them the
+        weights are interpolated. Per class when classes are a task's own, where 0 is
+        passed over.
+
+    n_draws : int, default=2
+        Supports drawn per task and number of shots.
+
+    support : {"random", "first"}, default="random"
+        How the support is chosen in stacking, and by the members of the default
+        portfolio in their training. Take "first" if the labelled rows of a new task
+        will be its first in order.
+
+    member_params : dict, default=None
+        Parameters for those members that have them, such as ``{"max_iter": 500}`` for
+        the meta-updates of all meta-learners.
+
+    n_jobs : int, default=None
+        Folds run at a time.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of members, folds and draws.
+
+    verbose : int, default=0
+        1 shows a progress bar over the folds.
 
     Attributes
     ----------
-    %(stacked)s
+    estimators_ : dict of str to estimator
+        The members, fitted to all tasks.
+
+    weights_ : DataFrame of shape (n_tasks, n_members)
+        What each member weighs, for every task adapted to; before `adapt`, with no
+        rows of a task.
+
+    tasks_ : ndarray of shape (n_tasks,)
+        Labels of the tasks that `fit` saw.
+
+    n_features_in_ : int
+        Number of features seen during `fit`.
 
     See Also
     --------
@@ -50,7 +92,16 @@ class AutoMetaRegressor(Blend):
 
     Notes
     -----
-    %(stacking_notes)s
+    The weights are a softmax, linear in log(1 + rows) and in how much better than the
+    average each member predicts the support's own rows, left out one after the other
+    (by fifths where there are more than five). Its coefficients are those that would
+    have blended best the predictions for held-out training tasks: stacked
+    generalisation [1]_, in which supports of all sizes count alike. With few tasks they
+    stay close to equal weights. On a single table there is nothing to learn them from,
+    and members count alike.
+
+    `fit` costs ``cv + 1`` fits of every member; `adapt` up to six adaptations of every
+    member.
 
     References
     ----------
@@ -112,7 +163,6 @@ class AutoMetaRegressor(Blend):
         return tags
 
 
-@document
 class AutoMetaClassifier(Blend):
     """Blend meta-learners and baselines, by what worked on held-out training tasks.
 
@@ -133,12 +183,11 @@ class AutoMetaClassifier(Blend):
         through its rows at most, and smaller meta-updates where tasks have many
         classes of their own; `member_params` overrides that.
 
-    %(preparation)s
-
     shared_classes : bool, default=True
         Whether all tasks speak of the same classes, for the blend and all members.
 
-    %(stacking)s
+    See `sklmeta.AutoMetaRegressor` for `preparation`, `cv`, `shots`, `n_draws`,
+    `support`, `member_params`, `n_jobs`, `random_state` and `verbose`.
 
     Attributes
     ----------
@@ -149,7 +198,8 @@ class AutoMetaClassifier(Blend):
     shared_classes_ : bool
         What was used.
 
-    %(stacked)s
+    See `sklmeta.AutoMetaRegressor` for `estimators_`, `weights_`, `tasks_` and
+    `n_features_in_`.
 
     See Also
     --------
@@ -157,7 +207,8 @@ class AutoMetaClassifier(Blend):
 
     Notes
     -----
-    %(stacking_notes)s
+    Weights, and what `fit` and `adapt` cost, are those of `AutoMetaRegressor`: stacked
+    generalisation [1]_.
 
     References
     ----------
@@ -229,3 +280,6 @@ class AutoMetaClassifier(Blend):
         tags.estimator_type = "classifier"
         tags.classifier_tags = ClassifierTags()
         return tags
+
+
+complete(AutoMetaClassifier, AutoMetaRegressor)

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from sklmeta._compat import Interval
 from sklmeta.episodes.rows import Episodes, Rows
-from sklmeta.estimator.base import BaseMetaEstimator
 from sklmeta.estimator.faces import PredictiveStdMixin
+from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.learners.losses import row_loss
+from sklmeta.learners.raw_features import RawFeaturesLearner
 
 
-class BayesianLinearLearner(Learner):
+class BayesianLinearLearner(RawFeaturesLearner):
     """Gaussian posterior over a linear head, given a prior learned across tasks.
 
     The model of one task is ``y = phi(x) @ w + noise`` with
@@ -50,8 +51,6 @@ class BayesianLinearLearner(Learner):
     Regression", WAFR 2018.
     """
 
-    has_predictive_variance = True
-
     def __init__(
         self,
         spec: TaskSpec,
@@ -60,13 +59,8 @@ class BayesianLinearLearner(Learner):
         rank: int = 16,
         min_noise: float = 1e-2,
     ):
-        super().__init__(spec)
-        self.encoder = encoder
-        # Raw pixels would swamp the encoder's features and the cost of the solve.
-        self.uses_raw = encoder is None or len(spec.input_shape) == 1
-        n_encoded = 0 if encoder is None else spec.n_features_out
-        n_raw = math.prod(spec.input_shape) if self.uses_raw else 0
-        n_features = n_encoded + n_raw + 1
+        super().__init__(spec, encoder)
+        n_features = self.n_encoded + self.n_raw + 1
         self.min_noise = min_noise
         self.prior_mean = nn.Parameter(torch.zeros(n_features))
         # The features together, and the constant alone, each explain a variance of
@@ -84,10 +78,7 @@ class BayesianLinearLearner(Learner):
         X: Tensor,  # shape: (n_tasks, n_rows, *input)
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_features)
         """Encoder's features, raw features and a constant, in float64."""
-        blocks = [] if self.encoder is None else [self.encode(X)]
-        if self.uses_raw:
-            blocks.append(X.flatten(2))
-        blocks.append(X.new_ones(*X.shape[:2], 1))
+        blocks = [*self.feature_blocks(X), X.new_ones(*X.shape[:2], 1)]
         # Noise far below the signal makes the systems too ill-conditioned for float32:
         # pivots round to zero and a single episode's loss reaches 1e17.
         return torch.cat(blocks, dim=-1).to(torch.float64)
@@ -123,12 +114,8 @@ class BayesianLinearLearner(Learner):
 
     def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
         """Negative log predictive density of the query; both sets encoded at once."""
-        if self.mixes_rows:
-            return super().meta_loss(episodes)
         support, query = episodes
-        if self.mixes_rows:  # then the query must not look at the support
-            return super().meta_loss(episodes)
-        features = self.features(torch.cat([support.X, query.X], dim=1))
+        features = self.of_both(episodes, self.features)
         n_support = support.X.shape[1]
         state = self._posterior(features[:, :n_support], support)
         output = self._predictive(state, features[:, n_support:])
@@ -247,17 +234,19 @@ class BayesianLinearRegressor(PredictiveStdMixin, BaseMetaEstimator):
     rank : int, default=16
         Rank of the low-rank part of the prior covariance; 0 makes it diagonal.
 
-    %(module)s
-
-    %(mlp)s
-
-    %(episodes)s
-
-    %(outer)s
+    See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
+    `hidden_layer_sizes` and `activation`; the episodes' ``n_shots=(1, 20)``,
+    ``n_query=32`` and `support`; the training's ``meta_batch_size=4``,
+    ``max_iter=3000``, ``lr=0.01``, `lr_schedule`, ``optimizer="AdamW"``,
+    `optimizer_params`, ``weight_decay=0.01``, `max_grad_norm`, `chunk_size`,
+    `early_stopping`, `validation_fraction`, `n_iter_no_change` and `callbacks`; and for
+    `standardize`, `transductive`, `device`, `compile`, `n_threads`, `random_state`,
+    `verbose` and `warm_start`.
 
     Attributes
     ----------
-    %(fitted)s
+    See `sklmeta.estimator.Parameters` for `tasks_`, `engine_`, `n_features_in_`,
+    `feature_names_in_`, `n_iter_`, `history_`, `compile_time_` and `n_guarded_`.
 
     See Also
     --------
@@ -307,7 +296,5 @@ class BayesianLinearRegressor(PredictiveStdMixin, BaseMetaEstimator):
     }
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
-        no_encoder = self.module is None and len(self.hidden_layer_sizes) == 0
-        return BayesianLinearLearner(
-            spec, None if no_encoder else encoder, rank=self.rank
-        )
+        encoder_or_none = self._unless_empty(encoder)
+        return BayesianLinearLearner(spec, encoder_or_none, rank=self.rank)

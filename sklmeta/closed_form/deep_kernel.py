@@ -16,8 +16,8 @@ from sklmeta.closed_form.gaussian_process import (
     OBJECTIVES,
     DeepKernelLearner,
 )
-from sklmeta.estimator.base import BaseMetaEstimator
 from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
+from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.learner import Learner, TaskSpec
 
 _CONSTRAINTS: dict[str, Any] = {
@@ -57,17 +57,19 @@ class DeepKernelRegressor(PredictiveStdMixin, BaseMetaEstimator):
     raw : bool, default=False
         Whether the raw features stand beside the encoder's.
 
-    %(module)s
-
-    %(mlp)s
-
-    %(episodes)s
-
-    %(outer)s
+    See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
+    `hidden_layer_sizes` and `activation`; the episodes' ``n_shots=(1, 20)``,
+    ``n_query=32`` and `support`; the training's ``meta_batch_size=4``,
+    ``max_iter=3000``, ``lr=0.01``, `lr_schedule`, ``optimizer="AdamW"``,
+    `optimizer_params`, ``weight_decay=0.01``, `max_grad_norm`, `chunk_size`,
+    `early_stopping`, `validation_fraction`, `n_iter_no_change` and `callbacks`; and for
+    `standardize`, `transductive`, `device`, `compile`, `n_threads`, `random_state`,
+    `verbose` and `warm_start`.
 
     Attributes
     ----------
-    %(fitted)s
+    See `sklmeta.estimator.Parameters` for `tasks_`, `engine_`, `n_features_in_`,
+    `feature_names_in_`, `n_iter_`, `history_`, `compile_time_` and `n_guarded_`.
 
     See Also
     --------
@@ -167,21 +169,33 @@ class DeepKernelClassifier(MetaClassifierMixin, BaseMetaEstimator):
     raw : bool, default=False
         Whether the raw features stand beside the encoder's.
 
-    %(module)s
+    n_way : int, default=None
+        Number of classes in a training episode, for classes that are a task's own;
+        None takes all of a task's classes.
 
-    %(mlp)s
+    shared_classes : bool, default=None
+        Whether all tasks speak of the same classes. None means True unless `n_way`
+        is given; it is never guessed from the labels.
 
-    %(own_classes)s
-
-    %(episodes)s
-
-    %(outer)s
+    See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
+    `hidden_layer_sizes` and `activation`; the episodes' ``n_shots=(5, 15)``,
+    ``n_query=20`` and `support`; the training's `meta_batch_size`, `max_iter`,
+    ``lr=0.01``, `lr_schedule`, ``optimizer="AdamW"``, `optimizer_params`,
+    ``weight_decay=0.01``, `max_grad_norm`, `chunk_size`, `early_stopping`,
+    `validation_fraction`, `n_iter_no_change` and `callbacks`; and for `standardize`,
+    `transductive`, `device`, `compile`, `n_threads`, `random_state`, `verbose` and
+    `warm_start`.
 
     Attributes
     ----------
-    %(fitted)s
+    classes_ : ndarray of shape (n_classes,)
+        The classes; where these are a task's own, those of the adapted tasks.
 
-    %(fitted_classes)s
+    shared_classes_ : bool
+        Whether the tasks share their classes.
+
+    See `sklmeta.estimator.Parameters` for `tasks_`, `engine_`, `n_features_in_`,
+    `feature_names_in_`, `n_iter_`, `history_`, `compile_time_` and `n_guarded_`.
 
     See Also
     --------

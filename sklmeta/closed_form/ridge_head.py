@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,10 +13,11 @@ from sklmeta._compat import StrOptions
 from sklmeta.closed_form._linear_algebra import PenalisedDesign
 from sklmeta.closed_form._logistic import logistic_heads
 from sklmeta.episodes.rows import Episodes, Rows
-from sklmeta.estimator.base import BaseMetaEstimator
 from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.learners.losses import row_loss
+from sklmeta.learners.raw_features import RawFeaturesLearner
 
 SOLVERS = ("ridge", "logistic")
 
@@ -26,7 +25,7 @@ MIN_PENALTY = 1e-6
 TRAINING_STEPS = 8
 
 
-class RidgeHeadLearner(Learner):
+class RidgeHeadLearner(RawFeaturesLearner):
     """Ridge or logistic regression on learned features, through which it learns.
 
     The head of a task minimises the loss of its support rows plus
@@ -64,24 +63,19 @@ class RidgeHeadLearner(Learner):
     def __init__(
         self, spec: TaskSpec, encoder: nn.Module | None, *, solver: str = "ridge"
     ):
-        super().__init__(spec)
+        super().__init__(spec, encoder)
         if solver not in SOLVERS:
             raise ValueError(f"solver must be one of {SOLVERS}, got {solver!r}.")
         if spec.kind == "regression" and solver == "logistic":
             raise ValueError("solver='logistic' is for classes, not for regression.")
-        self.encoder = encoder
         self.solver = solver
-        # Raw pixels would swamp the encoder's features and the cost of the solve.
-        self.uses_raw = encoder is None or len(spec.input_shape) == 1
-        n_encoded = 0 if encoder is None else spec.n_features_out
-        n_raw = math.prod(spec.input_shape) if self.uses_raw else 0
         if self.uses_raw:
-            self.log_raw_scale = nn.Parameter(torch.zeros(n_raw))
+            self.log_raw_scale = nn.Parameter(torch.zeros(self.n_raw))
         self.log_height = nn.Parameter(torch.tensor(0.0))
         self.log_penalty = nn.Parameter(torch.tensor(-2.0))
         if spec.kind != "own":
             n_outputs = 1 if spec.kind == "regression" else spec.n_classes
-            n_features = n_encoded + n_raw + 1
+            n_features = self.n_encoded + self.n_raw + 1
             self.prior_head = nn.Parameter(torch.zeros(n_features, n_outputs))
         if spec.kind != "regression":
             self.log_scale = nn.Parameter(torch.tensor(1.0))
@@ -129,10 +123,8 @@ class RidgeHeadLearner(Learner):
 
     def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
         """Loss of the query; both sets are encoded at once."""
-        if self.mixes_rows:  # then the query must not look at the support
-            return super().meta_loss(episodes)
         support, query = episodes
-        features = self.features(torch.cat([support.X, query.X], dim=1))
+        features = self.of_both(episodes, self.features)
         n_support = support.X.shape[1]
         state = self._solve(features[:, :n_support], support)
         output = self._outputs(state, features[:, n_support:])
@@ -197,21 +189,33 @@ class RidgeHeadClassifier(MetaClassifierMixin, BaseMetaEstimator):
         one (R2-D2), solved at once; or logistic regression (LR-D2), solved by Newton
         steps, several times slower. Either is of each class against the rest.
 
-    %(module)s
+    n_way : int, default=None
+        Number of classes in a training episode, for classes that are a task's own;
+        None takes all of a task's classes.
 
-    %(mlp)s
+    shared_classes : bool, default=None
+        Whether all tasks speak of the same classes. None means True unless `n_way`
+        is given; it is never guessed from the labels.
 
-    %(own_classes)s
-
-    %(episodes)s
-
-    %(outer)s
+    See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
+    `hidden_layer_sizes` and `activation`; the episodes' ``n_shots=(1, 15)``,
+    ``n_query=20`` and `support`; the training's `meta_batch_size`, `max_iter`,
+    ``lr=0.01``, `lr_schedule`, ``optimizer="AdamW"``, `optimizer_params`,
+    ``weight_decay=1.0``, `max_grad_norm`, `chunk_size`, `early_stopping`,
+    `validation_fraction`, `n_iter_no_change` and `callbacks`; and for `standardize`,
+    `transductive`, `device`, `compile`, `n_threads`, `random_state`, `verbose` and
+    `warm_start`.
 
     Attributes
     ----------
-    %(fitted)s
+    classes_ : ndarray of shape (n_classes,)
+        The classes; where these are a task's own, those of the adapted tasks.
 
-    %(fitted_classes)s
+    shared_classes_ : bool
+        Whether the tasks share their classes.
+
+    See `sklmeta.estimator.Parameters` for `tasks_`, `engine_`, `n_features_in_`,
+    `feature_names_in_`, `n_iter_`, `history_`, `compile_time_` and `n_guarded_`.
 
     See Also
     --------
@@ -255,10 +259,8 @@ class RidgeHeadClassifier(MetaClassifierMixin, BaseMetaEstimator):
     _parameter_constraints = {"solver": [StrOptions(set(SOLVERS))]}
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
-        no_encoder = self.module is None and len(self.hidden_layer_sizes) == 0
-        return RidgeHeadLearner(
-            spec, None if no_encoder else encoder, solver=self.solver
-        )
+        encoder_or_none = self._unless_empty(encoder)
+        return RidgeHeadLearner(spec, encoder_or_none, solver=self.solver)
 
 
 class RidgeHeadRegressor(MetaRegressorMixin, BaseMetaEstimator):
@@ -271,17 +273,19 @@ class RidgeHeadRegressor(MetaRegressorMixin, BaseMetaEstimator):
 
     Parameters
     ----------
-    %(module)s
-
-    %(mlp)s
-
-    %(episodes)s
-
-    %(outer)s
+    See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
+    `hidden_layer_sizes` and `activation`; the episodes' ``n_shots=(1, 20)``,
+    ``n_query=32`` and `support`; the training's ``meta_batch_size=4``,
+    ``max_iter=3000``, ``lr=0.01``, `lr_schedule`, ``optimizer="AdamW"``,
+    `optimizer_params`, ``weight_decay=0.01``, `max_grad_norm`, `chunk_size`,
+    `early_stopping`, `validation_fraction`, `n_iter_no_change` and `callbacks`; and for
+    `standardize`, `transductive`, `device`, `compile`, `n_threads`, `random_state`,
+    `verbose` and `warm_start`.
 
     Attributes
     ----------
-    %(fitted)s
+    See `sklmeta.estimator.Parameters` for `tasks_`, `engine_`, `n_features_in_`,
+    `feature_names_in_`, `n_iter_`, `history_`, `compile_time_` and `n_guarded_`.
 
     See Also
     --------
@@ -327,5 +331,4 @@ class RidgeHeadRegressor(MetaRegressorMixin, BaseMetaEstimator):
     weight_decay: float = 0.01
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
-        no_encoder = self.module is None and len(self.hidden_layer_sizes) == 0
-        return RidgeHeadLearner(spec, None if no_encoder else encoder)
+        return RidgeHeadLearner(spec, self._unless_empty(encoder))

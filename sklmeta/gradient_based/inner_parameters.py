@@ -9,7 +9,7 @@ import numbers
 from typing import Any
 
 from sklmeta._compat import Interval
-from sklmeta.estimator.base import BaseMetaEstimator
+from sklmeta.estimator.meta import BaseMetaEstimator
 
 
 class InnerLoopParameters(BaseMetaEstimator):

@@ -92,7 +92,7 @@ class _MAMLParameters(InnerLoopParameters):
 
 
 def warn_if_body_stays(estimator: Any, learner: DescentLearner) -> None:
-    if learner.body_stays and not hasattr(estimator, "_weights"):
+    if learner.body_stays and not hasattr(estimator, "_fitted"):
         warnings.warn(
             "With head_init='shared' and inner_steps=1 adaptation leaves the encoder "
             "as it is: from identical class vectors its first gradient is zero. Use "
@@ -110,32 +110,67 @@ class MAMLClassifier(MetaClassifierMixin, _MAMLParameters):
 
     Parameters
     ----------
+    head_init : {"shared", "prototypes"}, default="prototypes"
+        Start of the head where classes are a task's own: one learned vector for all
+        classes, or the linear form of squared distances to the class means.
+
+    n_way : int, default=None
+        Number of classes in a training episode, for classes that are a task's own;
+        None takes all of a task's classes.
+
+    shared_classes : bool, default=None
+        Whether all tasks speak of the same classes. None means True unless `n_way`
+        is given; it is never guessed from the labels.
+
+    first_order : bool, default=False
+        Take the inner gradients as constants (FOMAML): cheaper, a little less
+        accurate.
+
+    multi_step_loss : float, default=0.0
+        Share of the meta-updates, from the first, in which the query loss after every
+        inner step counts: with equal weights at first, which move linearly to the last
+        step's. Validation always takes the last step's loss.
+
+    learn_inner_lr : bool, default=False
+        Whether each parameter tensor learns a step size for each inner step; they start
+        from `inner_lr`, and may become negative.
+
+    derivative_order_annealing : float, default=0.0
+        Share of the meta-updates, from the first, that take the inner gradients as
+        constants, as `first_order` does for all.
+
+    engine : {"auto", "adjoint", "batched", "vmap", "loop"}, default="auto"
+        How the encoder runs with the weights of many tasks; "auto" chooses, and
+        `engine_` tells.
+
     inner_lr : float, default=0.1
         Step size of adaptation.
 
-    %(inner_steps)s
+    inner_steps : int, default=5
+        Gradient steps on the support in meta-training.
 
-    %(stabilisers)s
+    adapt_steps : int, default=None
+        Gradient steps in `adapt`; None is `inner_steps`. Steps beyond `inner_steps`
+        are of `inner_lr`, with backtracking.
 
-    %(head_init)s
-
-    %(engine)s
-
-    %(module)s
-
-    %(mlp)s
-
-    %(own_classes)s
-
-    %(episodes)s
-
-    %(outer)s
+    See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
+    `hidden_layer_sizes` and `activation`; the episodes' ``n_shots=(6, 24)``,
+    ``n_query=30`` and `support`; the training's `meta_batch_size`, `max_iter`,
+    ``lr=0.003``, `lr_schedule`, `optimizer`, `optimizer_params`, `weight_decay`,
+    ``max_grad_norm=1.0``, `chunk_size`, `early_stopping`, `validation_fraction`,
+    `n_iter_no_change` and `callbacks`; and for `standardize`, `transductive`, `device`,
+    `compile`, `n_threads`, `random_state`, `verbose` and `warm_start`.
 
     Attributes
     ----------
-    %(fitted)s
+    classes_ : ndarray of shape (n_classes,)
+        The classes; where these are a task's own, those of the adapted tasks.
 
-    %(fitted_classes)s
+    shared_classes_ : bool
+        Whether the tasks share their classes.
+
+    See `sklmeta.estimator.Parameters` for `tasks_`, `engine_`, `n_features_in_`,
+    `feature_names_in_`, `n_iter_`, `history_`, `compile_time_` and `n_guarded_`.
 
     See Also
     --------
@@ -185,26 +220,49 @@ class MAMLRegressor(MetaRegressorMixin, _MAMLParameters):
 
     Parameters
     ----------
+    first_order : bool, default=False
+        Take the inner gradients as constants (FOMAML): cheaper, a little less
+        accurate.
+
+    multi_step_loss : float, default=0.0
+        Share of the meta-updates, from the first, in which the query loss after every
+        inner step counts: with equal weights at first, which move linearly to the last
+        step's. Validation always takes the last step's loss.
+
+    learn_inner_lr : bool, default=False
+        Whether each parameter tensor learns a step size for each inner step; they start
+        from `inner_lr`, and may become negative.
+
+    derivative_order_annealing : float, default=0.0
+        Share of the meta-updates, from the first, that take the inner gradients as
+        constants, as `first_order` does for all.
+
+    engine : {"auto", "adjoint", "batched", "vmap", "loop"}, default="auto"
+        How the encoder runs with the weights of many tasks; "auto" chooses, and
+        `engine_` tells.
+
     inner_lr : float, default=0.01
         Step size of adaptation.
 
-    %(inner_steps)s
+    inner_steps : int, default=5
+        Gradient steps on the support in meta-training.
 
-    %(stabilisers)s
+    adapt_steps : int, default=None
+        Gradient steps in `adapt`; None is `inner_steps`. Steps beyond `inner_steps`
+        are of `inner_lr`, with backtracking.
 
-    %(engine)s
-
-    %(module)s
-
-    %(mlp)s
-
-    %(episodes)s
-
-    %(outer)s
+    See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
+    `hidden_layer_sizes` and `activation`; the episodes' ``n_shots=(5, 20)``,
+    ``n_query=30`` and `support`; the training's `meta_batch_size`, `max_iter`,
+    ``lr=0.003``, `lr_schedule`, `optimizer`, `optimizer_params`, `weight_decay`,
+    ``max_grad_norm=1.0``, `chunk_size`, `early_stopping`, `validation_fraction`,
+    `n_iter_no_change` and `callbacks`; and for `standardize`, `transductive`, `device`,
+    `compile`, `n_threads`, `random_state`, `verbose` and `warm_start`.
 
     Attributes
     ----------
-    %(fitted)s
+    See `sklmeta.estimator.Parameters` for `tasks_`, `engine_`, `n_features_in_`,
+    `feature_names_in_`, `n_iter_`, `history_`, `compile_time_` and `n_guarded_`.
 
     See Also
     --------

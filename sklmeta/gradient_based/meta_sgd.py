@@ -68,30 +68,54 @@ class MetaSGDClassifier(MetaClassifierMixin, _MetaSGDParameters):
 
     Parameters
     ----------
+    head_init : {"shared", "prototypes"}, default="prototypes"
+        Start of the head where classes are a task's own: one learned vector for all
+        classes, or the linear form of squared distances to the class means.
+
+    n_way : int, default=None
+        Number of classes in a training episode, for classes that are a task's own;
+        None takes all of a task's classes.
+
+    shared_classes : bool, default=None
+        Whether all tasks speak of the same classes. None means True unless `n_way`
+        is given; it is never guessed from the labels.
+
+    first_order : bool, default=False
+        Take the inner gradients as constants (FOMAML): cheaper, a little less
+        accurate.
+
+    engine : {"auto", "adjoint", "batched", "vmap", "loop"}, default="auto"
+        How the encoder runs with the weights of many tasks; "auto" chooses, and
+        `engine_` tells.
+
     inner_lr : float, default=0.1
         What all step sizes start from, and that of steps beyond `inner_steps`.
 
-    %(inner_steps)s
+    inner_steps : int, default=1
+        Gradient steps on the support in meta-training.
 
-    %(head_init)s
+    adapt_steps : int, default=None
+        Gradient steps in `adapt`; None is `inner_steps`. Steps beyond `inner_steps`
+        are of `inner_lr`, with backtracking.
 
-    %(engine)s
-
-    %(module)s
-
-    %(mlp)s
-
-    %(own_classes)s
-
-    %(episodes)s
-
-    %(outer)s
+    See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
+    `hidden_layer_sizes` and `activation`; the episodes' ``n_shots=(6, 24)``,
+    ``n_query=30`` and `support`; the training's `meta_batch_size`, `max_iter`,
+    ``lr=0.003``, `lr_schedule`, `optimizer`, `optimizer_params`, `weight_decay`,
+    ``max_grad_norm=1.0``, `chunk_size`, `early_stopping`, `validation_fraction`,
+    `n_iter_no_change` and `callbacks`; and for `standardize`, `transductive`, `device`,
+    `compile`, `n_threads`, `random_state`, `verbose` and `warm_start`.
 
     Attributes
     ----------
-    %(fitted)s
+    classes_ : ndarray of shape (n_classes,)
+        The classes; where these are a task's own, those of the adapted tasks.
 
-    %(fitted_classes)s
+    shared_classes_ : bool
+        Whether the tasks share their classes.
+
+    See `sklmeta.estimator.Parameters` for `tasks_`, `engine_`, `n_features_in_`,
+    `feature_names_in_`, `n_iter_`, `history_`, `compile_time_` and `n_guarded_`.
 
     See Also
     --------
@@ -135,24 +159,36 @@ class MetaSGDRegressor(MetaRegressorMixin, _MetaSGDParameters):
 
     Parameters
     ----------
+    first_order : bool, default=False
+        Take the inner gradients as constants (FOMAML): cheaper, a little less
+        accurate.
+
+    engine : {"auto", "adjoint", "batched", "vmap", "loop"}, default="auto"
+        How the encoder runs with the weights of many tasks; "auto" chooses, and
+        `engine_` tells.
+
     inner_lr : float, default=0.01
         What all step sizes start from, and that of steps beyond `inner_steps`.
 
-    %(inner_steps)s
+    inner_steps : int, default=1
+        Gradient steps on the support in meta-training.
 
-    %(engine)s
+    adapt_steps : int, default=None
+        Gradient steps in `adapt`; None is `inner_steps`. Steps beyond `inner_steps`
+        are of `inner_lr`, with backtracking.
 
-    %(module)s
-
-    %(mlp)s
-
-    %(episodes)s
-
-    %(outer)s
+    See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
+    `hidden_layer_sizes` and `activation`; the episodes' ``n_shots=(5, 20)``,
+    ``n_query=30`` and `support`; the training's `meta_batch_size`, `max_iter`,
+    ``lr=0.003``, `lr_schedule`, `optimizer`, `optimizer_params`, `weight_decay`,
+    ``max_grad_norm=1.0``, `chunk_size`, `early_stopping`, `validation_fraction`,
+    `n_iter_no_change` and `callbacks`; and for `standardize`, `transductive`, `device`,
+    `compile`, `n_threads`, `random_state`, `verbose` and `warm_start`.
 
     Attributes
     ----------
-    %(fitted)s
+    See `sklmeta.estimator.Parameters` for `tasks_`, `engine_`, `n_features_in_`,
+    `feature_names_in_`, `n_iter_`, `history_`, `compile_time_` and `n_guarded_`.
 
     See Also
     --------

@@ -35,14 +35,14 @@ class AdaptationDisplay(Display):
     after : ndarray of shape (n_points,)
         Predictions of the adapted model.
 
+    support : tuple of two ndarray of shape (n_support,)
+        Feature and target of the support rows.
+
     before : ndarray of shape (n_points,), default=None
         Predictions of the model as ``fit`` left it.
 
     std : ndarray of shape (n_points,), default=None
         Standard deviations of `after`.
-
-    support : tuple of two ndarray of shape (n_support,)
-        Feature and target of the support rows.
 
     query : tuple of two ndarray of shape (n_query,), default=None
         Feature and target of other rows of the task.

@@ -222,25 +222,37 @@ class MatchingNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameter
         Similarity of two rows: minus the squared Euclidean distance, or the cosine of
         the angle, as in the paper. Either is multiplied by a learned number.
 
+    n_way : int, default=None
+        Number of classes in a training episode, for classes that are a task's own;
+        None takes all of a task's classes.
+
+    shared_classes : bool, default=None
+        Whether all tasks speak of the same classes. None means True unless `n_way`
+        is given; it is never guessed from the labels.
+
     n_members : int, default=4
         Networks of different initial weights whose probabilities are averaged. Only
         the default encoder has members: a `module` is used as it is.
 
-    %(module)s
-
-    %(mlp)s
-
-    %(own_classes)s
-
-    %(episodes)s
-
-    %(outer)s
+    See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
+    `hidden_layer_sizes` and `activation`; the episodes' ``n_shots=(5, 15)``,
+    ``n_query=20`` and `support`; the training's `meta_batch_size`, `max_iter`,
+    ``lr=0.01``, `lr_schedule`, ``optimizer="AdamW"``, `optimizer_params`,
+    ``weight_decay=1.0``, `max_grad_norm`, `chunk_size`, `early_stopping`,
+    `validation_fraction`, `n_iter_no_change` and `callbacks`; and for `standardize`,
+    `transductive`, `device`, `compile`, `n_threads`, `random_state`, `verbose` and
+    `warm_start`.
 
     Attributes
     ----------
-    %(fitted)s
+    classes_ : ndarray of shape (n_classes,)
+        The classes; where these are a task's own, those of the adapted tasks.
 
-    %(fitted_classes)s
+    shared_classes_ : bool
+        Whether the tasks share their classes.
+
+    See `sklmeta.estimator.Parameters` for `tasks_`, `engine_`, `n_features_in_`,
+    `feature_names_in_`, `n_iter_`, `history_`, `compile_time_` and `n_guarded_`.
 
     See Also
     --------

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from sklmeta._compat import Interval, StrOptions
 from sklmeta.episodes.rows import Episodes, Rows
-from sklmeta.estimator.base import BaseMetaEstimator
 from sklmeta.estimator.faces import MetaClassifierMixin
+from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.learner import ACTIVATION_BYTES, Learner, State, TaskSpec
 from sklmeta.learners.losses import row_loss
 from sklmeta.metric_based._embedding import EmbeddingLearner, EmbeddingMixin
@@ -180,13 +180,8 @@ class SiameseLearner(EmbeddingLearner):
         return torch.cat(parts, dim=1)
 
     def for_training(self, episodes: Episodes) -> Episodes:
-        """Empty one support in sixteen, for the prediction of an unknown task."""
-        if self.spec.kind == "own":
-            return episodes
-        mask = episodes.support.mask
-        kept = torch.arange(len(mask)) >= len(mask) // 16
-        support = episodes.support._replace(mask=mask * kept.to(mask)[:, None])
-        return episodes._replace(support=support)
+        """Empty some supports, unless classes are a task's own."""
+        return episodes if self.spec.kind == "own" else empty_some_supports(episodes)
 
     def auto_chunk_size(self, episodes: Episodes) -> int:
         """See the base class; beside, the pairs of a chunk are bounded."""
@@ -201,10 +196,7 @@ class SiameseLearner(EmbeddingLearner):
         """Loss of the pairs, and of what turns distances into probabilities."""
         support, query = episodes
         n_support = support.X.shape[1]
-        if self.mixes_rows:  # then the query must not look at the support
-            embedded = torch.cat([self.embed(rows.X) for rows in episodes], dim=1)
-        else:
-            embedded = self.embed(torch.cat([support.X, query.X], dim=1))
+        embedded = self.of_both(episodes, self.embed)
         distance = self.distance(embedded[:, n_support:], embedded)
         same = query.y[:, :, None] == torch.cat([support.y, query.y], 1)[:, None]
         weight = pair_weights(same, support.mask, query.mask)
@@ -297,15 +289,21 @@ class SiameseClassifier(
         which of the training tasks each row comes from. ``adapt(X, y)`` remembers other
         rows, with `y` the label of where they come from.
 
-    %(module)s
+    n_way : int, default=None
+        Number of classes in a training episode, for classes that are a task's own;
+        None takes all of a task's classes.
 
-    %(mlp)s
+    shared_classes : bool, default=None
+        Whether all tasks speak of the same classes. None means True unless `n_way`
+        is given; it is never guessed from the labels.
 
-    %(own_classes)s
-
-    %(episodes)s
-
-    %(outer)s
+    See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
+    `hidden_layer_sizes` and `activation`; the episodes' ``n_shots=(5, 15)``,
+    ``n_query=20`` and `support`; the training's `meta_batch_size`, `max_iter`,
+    ``lr=0.01``, `lr_schedule`, `optimizer`, `optimizer_params`, `weight_decay`,
+    `max_grad_norm`, `chunk_size`, `early_stopping`, `validation_fraction`,
+    `n_iter_no_change` and `callbacks`; and for `standardize`, `transductive`, `device`,
+    `compile`, `n_threads`, `random_state`, `verbose` and `warm_start`.
 
     Attributes
     ----------
@@ -313,9 +311,14 @@ class SiameseClassifier(
         Distance up to which `predict_pairs` takes two rows for the same: where both are
         equally likely, or what `calibrate_threshold` found.
 
-    %(fitted)s
+    classes_ : ndarray of shape (n_classes,)
+        The classes; where these are a task's own, those of the adapted tasks.
 
-    %(fitted_classes)s
+    shared_classes_ : bool
+        Whether the tasks share their classes.
+
+    See `sklmeta.estimator.Parameters` for `tasks_`, `engine_`, `n_features_in_`,
+    `feature_names_in_`, `n_iter_`, `history_`, `compile_time_` and `n_guarded_`.
 
     See Also
     --------

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from sklmeta._compat import Interval, StrOptions
 from sklmeta.episodes.rows import Episodes, Rows
-from sklmeta.estimator.base import BaseMetaEstimator
 from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
+from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.encoders import MLP
 from sklmeta.learners.learner import ACTIVATION_BYTES, Learner, State, TaskSpec
 from sklmeta.model_based.aggregation import AttentionAggregation, MeanAggregation
@@ -199,10 +199,9 @@ class _NeuralProcessParameters(BaseMetaEstimator):
     }
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
-        no_encoder = self.module is None and len(self.hidden_layer_sizes) == 0
         return NeuralProcessLearner(
             spec,
-            None if no_encoder else encoder,
+            self._unless_empty(encoder),
             aggregation=self.aggregation,
             d_model=self.d_model,
             n_layers=self.n_layers,
@@ -234,17 +233,19 @@ class NeuralProcessRegressor(PredictiveStdMixin, _NeuralProcessParameters):
     n_heads : int, default=4
         Attention heads; it must divide `d_model`.
 
-    %(module)s
-
-    %(mlp)s
-
-    %(episodes)s
-
-    %(outer)s
+    See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
+    ``hidden_layer_sizes=()`` and `activation`; the episodes' ``n_shots=(1, 20)``,
+    ``n_query=16`` and `support`; the training's `meta_batch_size`, ``max_iter=3000``,
+    ``lr=0.003``, `lr_schedule`, ``optimizer="AdamW"``, `optimizer_params`,
+    ``weight_decay=0.01``, ``max_grad_norm=1.0``, `chunk_size`, `early_stopping`,
+    `validation_fraction`, `n_iter_no_change` and `callbacks`; and for `standardize`,
+    `transductive`, `device`, `compile`, `n_threads`, `random_state`, `verbose` and
+    `warm_start`.
 
     Attributes
     ----------
-    %(fitted)s
+    See `sklmeta.estimator.Parameters` for `tasks_`, `engine_`, `n_features_in_`,
+    `feature_names_in_`, `n_iter_`, `history_`, `compile_time_` and `n_guarded_`.
 
     See Also
     --------
@@ -296,6 +297,14 @@ class NeuralProcessClassifier(MetaClassifierMixin, _NeuralProcessParameters):
 
     Parameters
     ----------
+    n_way : int, default=None
+        Number of classes in a training episode, for classes that are a task's own;
+        None takes all of a task's classes.
+
+    shared_classes : bool, default=None
+        Whether all tasks speak of the same classes. None means True unless `n_way`
+        is given; it is never guessed from the labels.
+
     aggregation : {"mean", "attention"}, default="attention"
         How the encoded support rows become one representation: their mean, the same
         for all query rows; or attention of each query row to them.
@@ -310,21 +319,25 @@ class NeuralProcessClassifier(MetaClassifierMixin, _NeuralProcessParameters):
     n_heads : int, default=4
         Attention heads; it must divide `d_model`.
 
-    %(module)s
-
-    %(mlp)s
-
-    %(own_classes)s
-
-    %(episodes)s
-
-    %(outer)s
+    See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
+    ``hidden_layer_sizes=()`` and `activation`; the episodes' ``n_shots=(1, 20)``,
+    ``n_query=16`` and `support`; the training's `meta_batch_size`, ``max_iter=3000``,
+    ``lr=0.003``, `lr_schedule`, ``optimizer="AdamW"``, `optimizer_params`,
+    ``weight_decay=0.01``, ``max_grad_norm=1.0``, `chunk_size`, `early_stopping`,
+    `validation_fraction`, `n_iter_no_change` and `callbacks`; and for `standardize`,
+    `transductive`, `device`, `compile`, `n_threads`, `random_state`, `verbose` and
+    `warm_start`.
 
     Attributes
     ----------
-    %(fitted)s
+    classes_ : ndarray of shape (n_classes,)
+        The classes; where these are a task's own, those of the adapted tasks.
 
-    %(fitted_classes)s
+    shared_classes_ : bool
+        Whether the tasks share their classes.
+
+    See `sklmeta.estimator.Parameters` for `tasks_`, `engine_`, `n_features_in_`,
+    `feature_names_in_`, `n_iter_`, `history_`, `compile_time_` and `n_guarded_`.
 
     See Also
     --------

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from sklmeta._compat import Interval
 from sklmeta.episodes.rows import Episodes, Rows
-from sklmeta.estimator.base import BaseMetaEstimator
 from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
+from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.model_based.amortised import AmortisedLearner
 from sklmeta.model_based.attention import AttentionLayer, padding_bias, same_class_bias
@@ -197,10 +197,9 @@ class _TransformerParameters(BaseMetaEstimator):
     }
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
-        no_encoder = self.module is None and len(self.hidden_layer_sizes) == 0
         return TransformerNeuralProcessLearner(
             spec,
-            None if no_encoder else encoder,
+            self._unless_empty(encoder),
             d_model=self.d_model,
             n_layers=self.n_layers,
             n_heads=self.n_heads,
@@ -225,17 +224,19 @@ class TransformerNeuralProcessRegressor(PredictiveStdMixin, _TransformerParamete
     n_heads : int, default=4
         Attention heads of a layer; it must divide `d_model`.
 
-    %(module)s
-
-    %(mlp)s
-
-    %(episodes)s
-
-    %(outer)s
+    See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
+    ``hidden_layer_sizes=()`` and `activation`; the episodes' ``n_shots=(1, 20)``,
+    ``n_query=16`` and `support`; the training's `meta_batch_size`, ``max_iter=1500``,
+    ``lr=0.003``, `lr_schedule`, ``optimizer="AdamW"``, `optimizer_params`,
+    ``weight_decay=0.01``, ``max_grad_norm=1.0``, `chunk_size`, `early_stopping`,
+    `validation_fraction`, `n_iter_no_change` and `callbacks`; and for `standardize`,
+    `transductive`, `device`, `compile`, `n_threads`, `random_state`, `verbose` and
+    `warm_start`.
 
     Attributes
     ----------
-    %(fitted)s
+    See `sklmeta.estimator.Parameters` for `tasks_`, `engine_`, `n_features_in_`,
+    `feature_names_in_`, `n_iter_`, `history_`, `compile_time_` and `n_guarded_`.
 
     See Also
     --------
@@ -275,6 +276,14 @@ class TransformerNeuralProcessClassifier(MetaClassifierMixin, _TransformerParame
 
     Parameters
     ----------
+    n_way : int, default=None
+        Number of classes in a training episode, for classes that are a task's own;
+        None takes all of a task's classes.
+
+    shared_classes : bool, default=None
+        Whether all tasks speak of the same classes. None means True unless `n_way`
+        is given; it is never guessed from the labels.
+
     d_model : int, default=64
         Width of a row between the layers.
 
@@ -284,21 +293,25 @@ class TransformerNeuralProcessClassifier(MetaClassifierMixin, _TransformerParame
     n_heads : int, default=4
         Attention heads of a layer; it must divide `d_model`.
 
-    %(module)s
-
-    %(mlp)s
-
-    %(own_classes)s
-
-    %(episodes)s
-
-    %(outer)s
+    See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
+    ``hidden_layer_sizes=()`` and `activation`; the episodes' ``n_shots=(1, 20)``,
+    ``n_query=16`` and `support`; the training's `meta_batch_size`, ``max_iter=1500``,
+    ``lr=0.003``, `lr_schedule`, ``optimizer="AdamW"``, `optimizer_params`,
+    ``weight_decay=0.01``, ``max_grad_norm=1.0``, `chunk_size`, `early_stopping`,
+    `validation_fraction`, `n_iter_no_change` and `callbacks`; and for `standardize`,
+    `transductive`, `device`, `compile`, `n_threads`, `random_state`, `verbose` and
+    `warm_start`.
 
     Attributes
     ----------
-    %(fitted)s
+    classes_ : ndarray of shape (n_classes,)
+        The classes; where these are a task's own, those of the adapted tasks.
 
-    %(fitted_classes)s
+    shared_classes_ : bool
+        Whether the tasks share their classes.
+
+    See `sklmeta.estimator.Parameters` for `tasks_`, `engine_`, `n_features_in_`,
+    `feature_names_in_`, `n_iter_`, `history_`, `compile_time_` and `n_guarded_`.
 
     See Also
     --------

@@ -7,23 +7,27 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import pydoc
 import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpydoc.docscrape import NumpyDocString
 from numpydoc.validate import validate
 
 import sklmeta
 import sklmeta.calibration
 import sklmeta.datasets
+import sklmeta.estimator
 import sklmeta.inspection
 import sklmeta.model_selection
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = (
     sklmeta,
+    sklmeta.estimator,
     sklmeta.model_selection,
     sklmeta.calibration,
     sklmeta.inspection,
@@ -42,15 +46,15 @@ PAGES = (
     "docs/comparing.md",
 )
 
+ESTIMATORS = [n for n in sklmeta.__all__ if hasattr(getattr(sklmeta, n), "get_params")]
+
 IGNORED = {
     # As scikit-learn does.
     "ES01",  # no extended summary
     "EX01",  # no example: the classes' doctests show their methods
-    "GL02",  # where the closing quotes are; the injected texts end without a newline
+    "GL02",  # where the closing quotes are: completed docstrings end without a newline
     "RT02",  # a result may have a name
     "SA01",  # no "See Also"
-    # Parameters are keyword-only: an algorithm's own stand before the shared ones.
-    "PR03",
     # A result that its type describes; a Bunch, described by its attributes.
     "RT03",
     "RT05",
@@ -132,3 +136,14 @@ def test_docstring_is_numpydoc(path):
     errors = validate(path)["errors"]
     found = [f"{code}: {text}" for code, text in errors if code not in IGNORED]
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_help_and_sphinx_have_every_parameter_in_full(name):
+    cls = getattr(sklmeta, name)
+    text = pydoc.render_doc(cls, renderer=pydoc.plaintext)
+    assert "%(" not in text and "See `sklmeta." not in text
+    entries = NumpyDocString(inspect.getdoc(cls))["Parameters"]
+    names = [name for entry in entries for name in entry.name.split(", ")]
+    assert names == list(inspect.signature(cls).parameters)
+    assert all(f"{entry.name} : {entry.type}" in text for entry in entries)
