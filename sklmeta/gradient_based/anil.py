@@ -15,20 +15,20 @@ from sklmeta.episodes.rows import Episodes, Rows, of_tasks
 from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
 from sklmeta.gradient_based.inner_parameters import InnerLoopParameters
 from sklmeta.learners.dense.head import (
-    Descent,
     descend_head,
     head_query_loss,
     joined,
     with_constant,
 )
+from sklmeta.learners.descent import Steps
 from sklmeta.learners.inner_loop import (
     gradient_step,
+    guard_wild_tasks,
     guarded_inner_loop,
-    stayed_within_bounds,
 )
 from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.learners.losses import row_loss
-from sklmeta.learners.network import HEAD_INITS, prototype_head
+from sklmeta.learners.network import HEAD_INITS, learned_head, prototype_head
 
 
 class ANILLearner(Learner):
@@ -63,23 +63,16 @@ class ANILLearner(Learner):
         head_init: str = "prototypes",
     ):
         super().__init__(spec)
-        if head_init not in HEAD_INITS:
-            raise ValueError(f"head_init must be in {HEAD_INITS}, got {head_init!r}.")
         self.encoder = encoder
-        self.descent = Descent(inner_lr, inner_steps, first_order)
+        self.steps = Steps(inner_lr, inner_steps, first_order)
         self.adapt_steps = inner_steps if adapt_steps is None else adapt_steps
-        self.has_prototypes = spec.kind == "own" and head_init == "prototypes"
-        if not self.has_prototypes:
-            # One row serves all classes when these differ from task to task.
-            n_outputs = spec.n_classes if spec.kind == "shared" else 1
-            self.head = nn.Linear(spec.n_features_out, n_outputs)
-            nn.init.zeros_(self.head.bias)
+        self.head = learned_head(spec, head_init)
 
     def start(
         self, support: Rows
     ) -> Tensor:  # shape: (n_tasks, n_features_out + 1, n_outputs)
         """The head before the first step; ``support.X`` are features and a constant."""
-        if self.has_prototypes:
+        if self.head is None:
             # The meta-gradient passes through the prototypes; the steps take them as
             # given.
             return joined(*prototype_head(support.X[..., :-1], support))
@@ -99,17 +92,14 @@ class ANILLearner(Learner):
         with torch.no_grad():
             support = self._features(support)
             start = self.start(support)
-        descent = self.descent._replace(n_steps=self.adapt_steps)
-        head, losses = descend_head(start, support, descent)
-        wild = ~stayed_within_bounds({"head": head}, losses, self.descent.n_steps)
-        state = {"head": head, "n_guarded": torch.zeros_like(wild, dtype=torch.long)}
-        # The guard seldom acts, and then on few tasks, which no other task sees.
-        if wild.any():
-            tasks = wild.nonzero()[:, 0]
-            guarded = self._guarded_descent(start[tasks], of_tasks(support, tasks))
-            for name, value in guarded.items():
-                state[name][tasks] = value
-        return state
+        steps = self.steps._replace(n_steps=self.adapt_steps)
+        head, losses = descend_head(start, support, steps)
+        return guard_wild_tasks(
+            {"head": head},
+            losses,
+            self.steps.n_steps,
+            lambda tasks: self._guarded_descent(start[tasks], of_tasks(support, tasks)),
+        )
 
     def _guarded_descent(self, start: Tensor, support: Rows) -> State:
         def loss(parameters: State) -> Tensor:
@@ -118,9 +108,9 @@ class ANILLearner(Learner):
         state, n_guarded = guarded_inner_loop(
             loss,
             {"head": start},
-            partial(gradient_step, lr=self.descent.lr),
+            partial(gradient_step, lr=self.steps.lr),
             self.adapt_steps,
-            n_trained_steps=self.descent.n_steps,
+            n_trained_steps=self.steps.n_steps,
         )
         return {**state, "n_guarded": n_guarded}
 
@@ -137,7 +127,7 @@ class ANILLearner(Learner):
             n_support = support.X.shape[1]
             support = support._replace(X=both[:, :n_support])
             query = query._replace(X=both[:, n_support:])
-        return head_query_loss(self.start(support), support, query, self.descent)
+        return head_query_loss(self.start(support), support, query, self.steps)
 
     def _features(self, rows: Rows) -> Rows:
         return rows._replace(X=with_constant(self.encode(rows.X)))

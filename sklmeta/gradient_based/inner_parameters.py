@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import numbers
+import warnings
 from typing import Any
 
-from sklmeta._compat import Interval
+from sklmeta._compat import Interval, StrOptions
 from sklmeta.estimator.meta import BaseMetaEstimator
+from sklmeta.learners.network import ENGINES
 
 
 class InnerLoopParameters(BaseMetaEstimator):
@@ -35,3 +37,25 @@ class InnerLoopParameters(BaseMetaEstimator):
         own = {name: getattr(self, name) for name in names}
         # A regressor has one output, and so no choice of where its head starts.
         return {**own, "head_init": getattr(self, "head_init", "shared")}
+
+
+class DescentParameters(InnerLoopParameters):
+    """Those of the estimators whose meta-gradient passes through every step."""
+
+    first_order: bool = False
+    engine: str = "auto"
+
+    _parameter_constraints = {
+        "first_order": ["boolean"],
+        "engine": [StrOptions(set(ENGINES))],
+    }
+
+    def _warn_if_body_stays(self, learner: Any) -> None:
+        if learner.body_stays and not hasattr(self, "_fitted"):
+            warnings.warn(
+                "With head_init='shared' and inner_steps=1 adaptation leaves the "
+                "encoder as it is: from identical class vectors its first gradient is "
+                "zero. Use inner_steps >= 2, or head_init='prototypes'.",
+                UserWarning,
+                stacklevel=3,
+            )

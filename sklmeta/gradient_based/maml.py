@@ -6,33 +6,39 @@
 from __future__ import annotations
 
 import numbers
-import warnings
-from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from sklmeta._compat import Interval, StrOptions
+from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
-from sklmeta.gradient_based.descent import DescentLearner
-from sklmeta.gradient_based.inner_parameters import InnerLoopParameters
-from sklmeta.learners.learner import TaskSpec
-from sklmeta.learners.network import ENGINES, HEAD_INITS
+from sklmeta.gradient_based.inner_parameters import DescentParameters
+from sklmeta.learners.dense.descent import DenseDescent
+from sklmeta.learners.descent import Descent, GraphDescent, Steps, inner_path
+from sklmeta.learners.learner import State, TaskSpec
+from sklmeta.learners.network import HEAD_INITS, AdaptedNetwork
 from sklmeta.learners.stabilisers import StepSizes, step_weights
 
 
-class MAMLLearner(DescentLearner):
+class MAMLLearner(AdaptedNetwork):
     """Learns the parameters from which gradient descent on a support set starts.
+
+    The network is an encoder and a linear head. Adaptation moves both, by steps
+    ``theta_{k+1} = theta_k - lr * g(theta_k)`` with g the gradient of the support loss.
+    The meta-loss is the query loss after the last step or, in the first part of the
+    training where `multi_step_loss` is not zero, a weighted sum of those after each.
+    Both are in `sklmeta.learners.descent`, and once more, with their derivatives by
+    hand, in `sklmeta.learners.dense.descent`.
 
     Parameters
     ----------
     spec, encoder
         As in `AdaptedNetwork`.
 
-    learn_inner_lr, multi_step_loss, derivative_order_annealing
+    inner_lr, inner_steps, adapt_steps, first_order, learn_inner_lr, multi_step_loss,
+    derivative_order_annealing, head_init, engine
         As in `MAMLClassifier`.
-
-    **params
-        Further parameters of `DescentLearner`.
     """
 
     def __init__(
@@ -40,66 +46,108 @@ class MAMLLearner(DescentLearner):
         spec: TaskSpec,
         encoder: nn.Module,
         *,
+        inner_lr: float = 0.1,
+        inner_steps: int = 5,
+        adapt_steps: int | None = None,
+        first_order: bool = False,
         learn_inner_lr: bool = False,
         multi_step_loss: float = 0.0,
         derivative_order_annealing: float = 0.0,
-        **params: Any,
+        head_init: str = "prototypes",
+        engine: str = "auto",
     ):
-        super().__init__(spec, encoder, **params)
+        super().__init__(
+            spec, encoder, inner_steps=inner_steps, head_init=head_init, engine=engine
+        )
+        self.inner_lr, self.first_order = inner_lr, first_order
+        self.adapt_steps = inner_steps if adapt_steps is None else adapt_steps
         self.multi_step_loss = multi_step_loss
         self.derivative_order_annealing = derivative_order_annealing
+        self.step_sizes: StepSizes | None = None
         if learn_inner_lr:
             shapes = {n: (1,) * len(s) for n, s in self.adapted_shapes().items()}
-            self.step_sizes = StepSizes(shapes, self.inner_steps, self.inner_lr)
+            self.step_sizes = StepSizes(shapes, inner_steps, inner_lr)
+        self._descent: Descent = GraphDescent()
+        if self.dense is not None:
+            self._descent = DenseDescent(self.dense)
+        self._step_weights: Tensor | None = None
+        self.phase = first_order, False
 
     def begin_update(self, progress: float) -> None:
         """Enter the phase of the training; see the base class."""
-        if not self.multi_step_loss and not self.derivative_order_annealing:
-            return
-        weights = None
+        early = progress < self.derivative_order_annealing
+        self._step_weights = None
         if progress < self.multi_step_loss:
             weights = step_weights(self.inner_steps, progress / self.multi_step_loss)
-        early = progress < self.derivative_order_annealing
-        self.enter_phase(self.first_order or early, weights)
+            like = next(self.parameters())
+            # A tensor, as a compiler would compile numbers in.
+            tensor = torch.tensor(weights, dtype=like.dtype)
+            self._step_weights = tensor.to(like.device, non_blocking=True)
+        self.phase = self.first_order or early, self._step_weights is not None
+
+    @property
+    def steps(self) -> Steps:
+        """The inner loop, as the phase of the training has it."""
+        return Steps(
+            self.inner_lr,
+            self.inner_steps,
+            first_order=self.phase[0],
+            rates=None if self.step_sizes is None else self.step_sizes(),
+            weights=self._step_weights if self.training else None,
+        )
+
+    @property
+    def body_stays(self) -> bool:
+        """Whether adaptation leaves the encoder as it is, whatever the support.
+
+        With identical class vectors the gradient of the first step with respect to the
+        encoder is exactly zero; a second step is needed to move it.
+        """
+        shared = self.spec.kind == "own" and not self.has_prototypes
+        return shared and self.inner_steps == 1
+
+    def _adapt(self, support: Rows) -> State:
+        """Take the gradient steps; see the base class.
+
+        In training mode the state keeps its graph. In evaluation mode it does not, and
+        the steps are guarded: ``state["n_guarded"]``, of shape (n_tasks,), counts
+        those that were shortened or dropped.
+        """
+        if self.training:
+            return inner_path(self, support, self.steps)[-1]
+        return self._descent.adapt(self, support, self.steps, self.adapt_steps)
+
+    def meta_loss(self, episodes: Episodes) -> Tensor:
+        """Query loss after unguarded steps, also in evaluation mode.
+
+        In a phase of training with the loss of every step it is their weighted sum.
+        """
+        return self._descent.query_loss(self, episodes, self.steps)
+
+    def accumulate(self, episodes: Episodes, scale: float) -> Tensor:
+        """See the base class; with derivatives by hand there is no graph to go back."""
+        return self._descent.accumulate(self, episodes, self.steps, scale)
 
 
-class _MAMLParameters(InnerLoopParameters):
+class _MAMLParameters(DescentParameters):
     """The inner loop's parameters, the same for both faces."""
 
-    first_order: bool = False
     multi_step_loss: float = 0.0
     learn_inner_lr: bool = False
     derivative_order_annealing: float = 0.0
-    engine: str = "auto"
 
     _parameter_constraints = {
-        "first_order": ["boolean"],
         "multi_step_loss": [Interval(numbers.Real, 0, 1, closed="both")],
         "learn_inner_lr": ["boolean"],
         "derivative_order_annealing": [Interval(numbers.Real, 0, 1, closed="both")],
-        "engine": [StrOptions(set(ENGINES))],
     }
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> MAMLLearner:
-        params = self._inner_params(
-            "first_order",
-            "multi_step_loss",
-            "learn_inner_lr",
-            "derivative_order_annealing",
-            "engine",
-        )
-        return MAMLLearner(spec, encoder, **params)
-
-
-def warn_if_body_stays(estimator: Any, learner: DescentLearner) -> None:
-    if learner.body_stays and not hasattr(estimator, "_fitted"):
-        warnings.warn(
-            "With head_init='shared' and inner_steps=1 adaptation leaves the encoder "
-            "as it is: from identical class vectors its first gradient is zero. Use "
-            "inner_steps >= 2, or head_init='prototypes'.",
-            UserWarning,
-            stacklevel=3,
-        )
+        own = ("multi_step_loss", "learn_inner_lr", "derivative_order_annealing")
+        params = self._inner_params("first_order", "engine", *own)
+        learner = MAMLLearner(spec, encoder, **params)
+        self._warn_if_body_stays(learner)
+        return learner
 
 
 class MAMLClassifier(MetaClassifierMixin, _MAMLParameters):
@@ -205,11 +253,6 @@ class MAMLClassifier(MetaClassifierMixin, _MAMLParameters):
     head_init: str = "prototypes"
 
     _parameter_constraints = {"head_init": [StrOptions(set(HEAD_INITS))]}
-
-    def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> MAMLLearner:
-        learner = super()._make_learner(spec, encoder)
-        warn_if_body_stays(self, learner)
-        return learner
 
 
 class MAMLRegressor(MetaRegressorMixin, _MAMLParameters):

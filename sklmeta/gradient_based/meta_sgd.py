@@ -11,15 +11,14 @@ from torch import nn
 
 from sklmeta._compat import StrOptions
 from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
-from sklmeta.gradient_based.descent import DescentLearner
-from sklmeta.gradient_based.inner_parameters import InnerLoopParameters
-from sklmeta.gradient_based.maml import warn_if_body_stays
+from sklmeta.gradient_based.inner_parameters import DescentParameters
+from sklmeta.gradient_based.maml import MAMLLearner
 from sklmeta.learners.learner import TaskSpec
-from sklmeta.learners.network import ENGINES, HEAD_INITS
+from sklmeta.learners.network import HEAD_INITS
 from sklmeta.learners.stabilisers import StepSizes
 
 
-class MetaSGDLearner(DescentLearner):
+class MetaSGDLearner(MAMLLearner):
     """Learns a start, and a step of every parameter's own that all inner steps share.
 
     Eq. 2 of the paper: ``theta' = theta - alpha * grad L(theta)``, entry by entry, with
@@ -32,7 +31,7 @@ class MetaSGDLearner(DescentLearner):
         As in `AdaptedNetwork`.
 
     **params
-        Further parameters of `DescentLearner`.
+        Further parameters of `MAMLLearner`.
     """
 
     def __init__(self, spec: TaskSpec, encoder: nn.Module, **params: Any):
@@ -40,22 +39,15 @@ class MetaSGDLearner(DescentLearner):
         self.step_sizes = StepSizes(self.adapted_shapes(), 1, self.inner_lr)
 
 
-class _MetaSGDParameters(InnerLoopParameters):
+class _MetaSGDParameters(DescentParameters):
     """The inner loop's parameters, the same for both faces."""
 
     inner_steps: int = 1
-    first_order: bool = False
-    engine: str = "auto"
-
-    _parameter_constraints = {
-        "first_order": ["boolean"],
-        "engine": [StrOptions(set(ENGINES))],
-    }
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> MetaSGDLearner:
         params = self._inner_params("first_order", "engine")
         learner = MetaSGDLearner(spec, encoder, **params)
-        warn_if_body_stays(self, learner)
+        self._warn_if_body_stays(learner)
         return learner
 
 

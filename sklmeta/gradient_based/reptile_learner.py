@@ -9,16 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from sklmeta.episodes.rows import Episodes, Rows, of_tasks
-from sklmeta.learners.dense.stacked import (
-    DenseTrainer,
-    GraphTrainer,
-    Stack,
-    Trainer,
-    draw_towards,
-    stacked,
-)
+from sklmeta.learners.dense.stacked import DenseTrainer
 from sklmeta.learners.engine import Parameters
-from sklmeta.learners.inner_loop import guarded_inner_loop, stayed_within_bounds
+from sklmeta.learners.inner_loop import guard_wild_tasks, guarded_inner_loop
 from sklmeta.learners.inner_optimizers import (
     InnerOptimizer,
     OwnAdam,
@@ -29,6 +22,13 @@ from sklmeta.learners.inner_optimizers import (
 from sklmeta.learners.learner import State, TaskSpec
 from sklmeta.learners.minibatches import minibatches
 from sklmeta.learners.network import AdaptedNetwork
+from sklmeta.learners.stacked import (
+    GraphTrainer,
+    Stack,
+    Trainer,
+    draw_towards,
+    stacked,
+)
 
 INNER_OPTIMIZERS = ("adam", "sgd")
 
@@ -84,7 +84,7 @@ class ReptileLearner(AdaptedNetwork):
         self.register_buffer("n_inner_steps", torch.zeros((), dtype=torch.long))
         self._seed = int(torch.randint(2**31, ()))
         self._generator: torch.Generator | None = None
-        self._trainer: Trainer = GraphTrainer(self.run)
+        self._trainer: Trainer = GraphTrainer()
         if self.dense is not None:
             self._trainer = DenseTrainer(self.dense)
 
@@ -120,24 +120,21 @@ class ReptileLearner(AdaptedNetwork):
             stack, first = stacked(
                 self.start(support), len(support.X), self.has_prototypes
             )
-            _, before = self._trainer.train(first, stack, [], Sgd(0.0), support)
+            _, before = self._trainer.train(self, first, stack, [], Sgd(0.0), support)
             point, after = self._descend(first, stack, support, support)
-            losses = torch.stack([before, after])
-            wild = ~stayed_within_bounds({"network": point}, losses, 1)
-            n_guarded = torch.zeros_like(wild, dtype=torch.long)
-            # The guard seldom acts, and then on few tasks, which no other task sees.
-            if wild.any():
-                tasks = wild.nonzero()[:, 0]
-                start = first.expand_as(point)[tasks]
-                point = point.clone()
-                point[tasks], n_guarded[tasks] = self._guarded(
-                    start, stack, of_tasks(support, tasks)
-                )
+            found = guard_wild_tasks(
+                {"network": point},
+                torch.stack([before, after]),
+                1,
+                lambda tasks: self._guarded(
+                    first.expand_as(point)[tasks], stack, of_tasks(support, tasks)
+                ),
+            )
         state = {
             name: value.clone(memory_format=torch.contiguous_format)
-            for name, value in stack.named(point).items()
+            for name, value in stack.named(found["network"]).items()
         }
-        return {**state, "n_guarded": n_guarded}
+        return {**state, "n_guarded": found["n_guarded"]}
 
     def accumulate(self, episodes: Episodes, scale: float) -> Tensor:
         """See the base class; the steps keep no graph that could be compiled."""
@@ -157,7 +154,9 @@ class ReptileLearner(AdaptedNetwork):
             support, self.inner_steps, self.inner_batch_size, self._generator
         )
         optimizer = self._optimizer(support)
-        point, losses = self._trainer.train(first, stack, batches, optimizer, query)
+        point, losses = self._trainer.train(
+            self, first, stack, batches, optimizer, query
+        )
         self.n_inner_steps += self.inner_steps * len(point)
         if isinstance(optimizer, SharedAdam):
             # One wild task must not leave its mark on all that come after.
@@ -173,11 +172,9 @@ class ReptileLearner(AdaptedNetwork):
         """Take the steps of `adapt`; no task has a part in another's."""
         batches = minibatches(support, self.adapt_steps, self.inner_batch_size)
         optimizer = self._optimizer(support, own=True)
-        return self._trainer.train(first, stack, batches, optimizer, judged)
+        return self._trainer.train(self, first, stack, batches, optimizer, judged)
 
-    def _guarded(
-        self, start: Tensor, stack: Stack, support: Rows
-    ) -> tuple[Tensor, Tensor]:
+    def _guarded(self, start: Tensor, stack: Stack, support: Rows) -> State:
         optimizer = self._optimizer(support, own=True)
 
         def loss(parameters: Parameters) -> Tensor:
@@ -195,7 +192,7 @@ class ReptileLearner(AdaptedNetwork):
             self.adapt_steps,
             n_trained_steps=self.adapt_steps,
         )
-        return adapted["network"], n_guarded
+        return {**adapted, "n_guarded": n_guarded}
 
     def _optimizer(self, support: Rows, own: bool = False) -> InnerOptimizer:
         if self.inner_optimizer == "sgd":

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from sklmeta.learners.engine import Parameters
+from sklmeta.learners.learner import State
 
 LossFunction = Callable[[Parameters], Tensor]
 """Maps the parameters of the tasks to their losses, of shape (n_tasks,)."""
@@ -71,71 +72,18 @@ def task_gradients(
     return dict(zip(parameters, gradients, strict=True))
 
 
-def inner_loop(
-    loss_function: LossFunction,
-    parameters: Parameters,
-    update: UpdateRules,
-    n_steps: int,
-    *,
-    first_order: bool = False,
+def loss_gradients(
+    loss_function: LossFunction, parameters: Parameters, *, create_graph: bool
 ) -> Parameters:
-    """Take `n_steps` steps that can be differentiated themselves.
-
-    Parameters
-    ----------
-    loss_function : callable
-        Support loss of each task, of shape (n_tasks,).
-
-    parameters : dict of Tensor
-        Where to start: {name: (n_tasks, *shape)}, requiring gradients.
-
-    update : callable or sequence of callable
-        The update rule, or that of each step; called with parameters and gradients.
-
-    n_steps : int
-        Number of steps.
-
-    first_order : bool, default=False
-        Take the gradients as constants, so that the outer gradient passes each step as
-        through the identity.
-
-    Returns
-    -------
-    adapted : dict of Tensor
-        Same names and shapes as `parameters`.
-    """
-    path = inner_path(
-        loss_function, parameters, update, n_steps, first_order=first_order
-    )
-    return path[-1] if path else parameters
-
-
-def inner_path(
-    loss_function: LossFunction,
-    parameters: Parameters,
-    update: UpdateRules,
-    n_steps: int,
-    *,
-    first_order: bool = False,
-) -> list[Parameters]:
-    """As `inner_loop`, with the parameters after each of the steps."""
-    path = []
-    with torch.enable_grad():
-        for step in range(n_steps):
-            if torch.compiler.is_compiling():
-                # What autograd.grad records has no place in a compiled graph.
-                gradients = torch.func.grad(lambda p: loss_function(p).sum())(
-                    parameters
-                )
-                if first_order:
-                    gradients = {name: g.detach() for name, g in gradients.items()}
-            else:
-                gradients = task_gradients(
-                    loss_function(parameters), parameters, create_graph=not first_order
-                )
-            parameters = _rule(update, step)(parameters, gradients)
-            path.append(parameters)
-    return path
+    """As `task_gradients`, also where a graph is compiled."""
+    if not torch.compiler.is_compiling():
+        loss = loss_function(parameters)
+        return task_gradients(loss, parameters, create_graph=create_graph)
+    # What autograd.grad records has no place in a compiled graph.
+    gradients = torch.func.grad(lambda p: loss_function(p).sum())(parameters)
+    if create_graph:
+        return gradients
+    return {name: gradient.detach() for name, gradient in gradients.items()}
 
 
 def _rule(update: UpdateRules, step: int) -> UpdateRule:
@@ -220,6 +168,26 @@ def stayed_within_bounds(
     limits[:n_trained_steps] = ceiling
     within = ((after <= limits) & after.isfinite()).all(0)
     return within & _all_finite(parameters)
+
+
+def guard_wild_tasks(
+    state: State,
+    losses: Tensor,  # shape: (n_steps + 1, n_tasks)
+    n_trained_steps: int,
+    guarded: Callable[[Tensor], State],
+) -> State:
+    """Take the steps again, guarded, of those tasks that the guard would have stopped.
+
+    It seldom acts, and then on few tasks, which no other task sees. `guarded` maps
+    their numbers to their state; ``state["n_guarded"]`` is zero for all others.
+    """
+    wild = ~stayed_within_bounds(state, losses, n_trained_steps)
+    state = {**state, "n_guarded": torch.zeros_like(wild, dtype=torch.long)}
+    if wild.any():
+        tasks = wild.nonzero()[:, 0]
+        for name, value in guarded(tasks).items():
+            state[name][tasks] = value
+    return state
 
 
 def _guarded_step(

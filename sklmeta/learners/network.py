@@ -79,17 +79,10 @@ class AdaptedNetwork(Learner):
         engine: str = "auto",
     ):
         super().__init__(spec)
-        if head_init not in HEAD_INITS:
-            raise ValueError(f"head_init must be in {HEAD_INITS}, got {head_init!r}.")
         self.encoder = encoder
         self.inner_steps = inner_steps
         self._gpu_budget: int | None = None
-        self.has_prototypes = spec.kind == "own" and head_init == "prototypes"
-        if not self.has_prototypes:
-            # One row serves all classes when these differ from task to task.
-            n_outputs = spec.n_classes if spec.kind == "shared" else 1
-            self.head = nn.Linear(spec.n_features_out, n_outputs)
-            nn.init.zeros_(self.head.bias)
+        self.head = learned_head(spec, head_init)
         self._adapted = [
             name for name, p in encoder.named_parameters() if p.requires_grad
         ]
@@ -113,6 +106,10 @@ class AdaptedNetwork(Learner):
             for name in self._norms
             for statistic in ("running_mean", "running_var")
         ]
+
+    @property
+    def has_prototypes(self) -> bool:
+        return self.head is None
 
     @property
     def engine_name(self) -> str | None:
@@ -148,7 +145,7 @@ class AdaptedNetwork(Learner):
 
     def start(self, support: Rows) -> Parameters:
         """Parameters before the first step; those of all tasks lack the first axis."""
-        if self.has_prototypes:
+        if self.head is None:
             # Not the tensors that adaptation starts from: the meta-gradient passes
             # through the prototypes, while the inner gradient takes the head as given.
             weight, bias = prototype_head(self.encode(support.X), support)
@@ -167,13 +164,7 @@ class AdaptedNetwork(Learner):
 
         Nothing is copied: every task's are views of the same.
         """
-        start, n_tasks = self.start(support), len(support.X)
-        if self.has_prototypes:
-            head = {name: start.pop(name) for name in ("head.weight", "head.bias")}
-        else:
-            head = {}
-        shared = {name: p.expand(n_tasks, *p.shape) for name, p in start.items()}
-        return {**shared, **head}
+        return spread(self.start(support), len(support.X), self.has_prototypes)
 
     @property
     def adapt_mixes_rows(self) -> bool:
@@ -246,7 +237,6 @@ class AdaptedNetwork(Learner):
         support, query = episodes
         n_tasks, n_rows = len(support.X), support.X.shape[1] + query.X.shape[1]
         on_cpu = support.X.device.type == "cpu"
-        loops = self.dense is None and self.engine.name == "loop"
         head = (self.spec.n_features_out + 1) * (support.n_classes or 1)
         n_parameters = self._n_body + head
         a_step = n_parameters + n_rows * self.activations[1]
@@ -255,7 +245,7 @@ class AdaptedNetwork(Learner):
             self._graph_budget(support.X)
             // (GRAPH_COPIES * self.inner_steps * a_step * n_bytes)
         ]
-        if on_cpu and not loops and self.dense is None:
+        if on_cpu and self.engine_name not in ("adjoint", "loop"):
             limits.append(CACHED_COPIES_BYTES // (n_parameters * n_bytes))
             limits.append(super().auto_chunk_size(episodes))
         return max(1, min(n_tasks, *limits))
@@ -267,6 +257,29 @@ class AdaptedNetwork(Learner):
             free, _ = torch.cuda.mem_get_info(X.device)
             self._gpu_budget = int(GPU_MEMORY_SHARE * free)
         return self._gpu_budget
+
+
+def learned_head(spec: TaskSpec, head_init: str) -> nn.Linear | None:
+    """Where the heads of all tasks start, or None where each starts from prototypes."""
+    if head_init not in HEAD_INITS:
+        raise ValueError(f"head_init must be in {HEAD_INITS}, got {head_init!r}.")
+    if spec.kind == "own" and head_init == "prototypes":
+        return None
+    # One row serves all classes when these differ from task to task.
+    n_outputs = spec.n_classes if spec.kind == "shared" else 1
+    head = nn.Linear(spec.n_features_out, n_outputs)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+def spread(start: Parameters, n_tasks: int, own_head: bool) -> Parameters:
+    """Give every task a view of the start; heads of their own they have already."""
+    return {
+        name: p
+        if own_head and name.startswith("head.")
+        else p.expand(n_tasks, *p.shape)
+        for name, p in start.items()
+    }
 
 
 def prototype_head(

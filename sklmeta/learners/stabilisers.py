@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from sklmeta.learners.dense.rates import Rates
+from sklmeta.learners.descent import Rates
 
 LEAST_WEIGHT = 0.03
 """Share of its first weight that a step before the last keeps to the end."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from descent_reference import KINDS, assert_same, gradients_of, padded
 from descent_tasks import N_TASKS, episodes_of, loss_of
 from torch import nn
 
@@ -18,12 +19,6 @@ from sklmeta.learners.encoders import MLP
 from sklmeta.learners.learner import TaskSpec
 
 INNER_LR = 0.05
-KINDS = [
-    ("regression", "shared"),
-    ("shared", "shared"),
-    ("own", "shared"),
-    ("own", "prototypes"),
-]
 
 
 class Centred(nn.Module):
@@ -50,30 +45,21 @@ def learner_of(kind, name="mlp", cls=ANILLearner, **params):
     params = {"inner_lr": INNER_LR, "inner_steps": 3, **params}
     spec = TaskSpec(kind, (3,), n_features_out=6, n_classes=n_classes)
     learner = cls(spec, ENCODERS[name](), **params).double()
-    if not learner.has_prototypes:
+    if learner.head is not None:
         nn.init.normal_(learner.head.bias)
     return learner
 
 
-def padded(rows):
-    fill = torch.full_like(rows.X[:, :2], 1e3)
-    return rows._replace(
-        X=torch.cat([rows.X, fill], 1),
-        y=torch.cat([rows.y, torch.zeros_like(rows.y[:, :2])], 1),
-        mask=torch.cat([rows.mask, torch.zeros_like(rows.mask[:, :2])], 1),
-    )
-
-
 def reference_adapt(learner, support, t, n_steps=3):
     """Adapt to task `t` alone; returns a function that predicts rows."""
-    kind, first_order = learner.spec.kind, learner.descent.first_order
+    kind, first_order = learner.spec.kind, learner.steps.first_order
     X, y = learner.encoder(support.X[t]), support.y[t]
     n_outputs = {
         "regression": 1,
         "shared": support.n_classes,
         "own": None if support.ways is None else int(support.ways[t]),
     }[kind]
-    if learner.has_prototypes:
+    if learner.head is None:
         means = torch.stack([X[y == c].mean(0) for c in range(n_outputs)])
         weight, bias = 2 * means, -(means**2).sum(1)
     else:
@@ -104,20 +90,6 @@ def reference_meta_loss(learner, episodes):
     )
 
 
-def meta_gradient(learner, loss):
-    """Of a sum that weighs every task by its own weight."""
-    weight = torch.arange(1, len(loss) + 1).double()
-    parameters = list(learner.parameters())
-    return torch.autograd.grad((weight * loss).sum(), parameters)
-
-
-def assert_same(actual, expected):
-    """Equal to 1e-12 of the largest entry."""
-    for a, e in zip(actual, expected, strict=True):
-        assert a.shape == e.shape
-        assert (a - e).abs().max() <= 1e-12 * e.abs().max().clamp(min=1e-3)
-
-
 @pytest.mark.parametrize("first_order", [False, True])
 @pytest.mark.parametrize(("kind", "head_init"), KINDS)
 @pytest.mark.parametrize("name", ENCODERS)
@@ -126,7 +98,7 @@ def test_value_and_meta_gradient(name, kind, head_init, first_order):
     episodes = episodes_of(kind)
     loss, expected = learner(episodes), reference_meta_loss(learner, episodes)
     assert_same([loss], [expected])
-    assert_same(meta_gradient(learner, loss), meta_gradient(learner, expected))
+    assert_same(gradients_of(learner, loss), gradients_of(learner, expected))
 
 
 @pytest.mark.parametrize(("kind", "head_init"), KINDS)
@@ -168,7 +140,7 @@ def test_padding_is_inert(name, kind, head_init):
     loss = learner(Episodes(*map(padded, episodes)))
     expected = learner(episodes)
     assert_same([loss], [expected])
-    assert_same(meta_gradient(learner, loss), meta_gradient(learner, expected))
+    assert_same(gradients_of(learner, loss), gradients_of(learner, expected))
     if name != "mixing":  # which is never shown padding
         states = [
             learner.adapt(s) for s in (padded(episodes.support), episodes.support)
@@ -194,7 +166,7 @@ def test_first_step_is_that_of_maml_with_the_encoder_held():
     episodes = episodes_of("regression")
     losses = [learner(episodes) for learner in learners]
     assert_same(*[[loss] for loss in losses])
-    assert_same(*map(meta_gradient, learners, losses))
+    assert_same(*map(gradients_of, learners, losses))
 
 
 @pytest.mark.parametrize("head_init", ["shared", "prototypes"])

@@ -10,9 +10,18 @@ import warnings
 
 import pytest
 import torch
-from descent_tasks import N_TASKS, encoder_of, episodes_of, loss_of
+from descent_reference import (
+    ENGINES,
+    KINDS,
+    assert_same,
+    gradients_of,
+    meta_loss_of,
+    padded,
+    path_of,
+    predict,
+)
+from descent_tasks import N_TASKS, encoder_of, episodes_of
 from torch import nn
-from torch.func import functional_call
 
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.gradient_based.maml import MAMLLearner
@@ -33,75 +42,8 @@ def learner_of(kind, name="mlp", **params):
     return learner
 
 
-def reference_adapt(learner, support, t, first_order=False):
-    """Adapt to task `t` alone; returns a function that predicts rows."""
-    kind = learner.spec.kind
-    X, y = support.X[t], support.y[t]
-    start = dict(learner.encoder.named_parameters())
-    n_outputs = {
-        "regression": 1,
-        "shared": support.n_classes,
-        "own": None if support.ways is None else int(support.ways[t]),
-    }[kind]
-    if learner.has_prototypes:
-        features = functional_call(learner.encoder, start, (X,))
-        means = torch.stack([features[y == c].mean(0) for c in range(n_outputs)])
-        weight, bias = 2 * means, -(means**2).sum(1)
-    else:
-        weight = learner.head.weight.expand(n_outputs, -1)
-        bias = learner.head.bias.expand(n_outputs)
-
-    # Copies, so that the inner gradient takes the prototypes as given.
-    encoder = {name: value.clone() for name, value in start.items()}
-
-    def predict(encoder, weight, bias, X):
-        features = functional_call(learner.encoder, encoder, (X,))
-        return features @ weight.T + bias
-
-    for _ in range(learner.inner_steps):
-        loss = loss_of(predict(encoder, weight, bias, X), y, kind)
-        gradients = torch.autograd.grad(
-            loss, [*encoder.values(), weight, bias], create_graph=not first_order
-        )
-        *body, g_weight, g_bias = gradients
-        encoder = {
-            name: value - INNER_LR * g
-            for (name, value), g in zip(encoder.items(), body, strict=True)
-        }
-        weight, bias = weight - INNER_LR * g_weight, bias - INNER_LR * g_bias
-    return lambda X: predict(encoder, weight, bias, X)
-
-
-def reference_meta_loss(learner, episodes, first_order=False):
-    query = episodes.query
-    return torch.stack(
-        [
-            loss_of(
-                reference_adapt(learner, episodes.support, t, first_order)(query.X[t]),
-                query.y[t],
-                learner.spec.kind,
-            )
-            for t in range(N_TASKS)
-        ]
-    )
-
-
-def meta_gradient(learner, loss):
-    return torch.autograd.grad(loss.sum(), list(learner.parameters()))
-
-
-def assert_same(actual, expected):
-    """Equal to 1e-12 of the largest entry."""
-    for a, e in zip(actual, expected, strict=True):
-        assert (a - e).abs().max() <= 1e-12 * e.abs().max().clamp(min=1e-3)
-
-
-KINDS = [
-    ("regression", "prototypes"),
-    ("shared", "prototypes"),
-    ("own", "shared"),
-    ("own", "prototypes"),
-]
+def rate(name, k):
+    return INNER_LR
 
 
 @pytest.mark.parametrize("first_order", [False, True])
@@ -111,9 +53,9 @@ def test_value_and_meta_gradient(name, kind, head_init, first_order):
     learner = learner_of(kind, name, head_init=head_init, first_order=first_order)
     episodes = episodes_of(kind)
     loss = learner.meta_loss(episodes)
-    expected = reference_meta_loss(learner, episodes, first_order)
+    expected = meta_loss_of(learner, episodes, rate, first_order=first_order)
     assert_same([loss], [expected])
-    assert_same(meta_gradient(learner, loss), meta_gradient(learner, expected))
+    assert_same(gradients_of(learner, loss), gradients_of(learner, expected))
 
 
 @pytest.mark.parametrize(("kind", "head_init"), KINDS)
@@ -121,7 +63,9 @@ def test_value_and_meta_gradient(name, kind, head_init, first_order):
 def test_meta_gradient_is_the_finite_difference(name, kind, head_init):
     learner = learner_of(kind, name, head_init=head_init)
     episodes = episodes_of(kind)
-    gradients = meta_gradient(learner, learner.meta_loss(episodes))
+    gradients = torch.autograd.grad(
+        learner.meta_loss(episodes).sum(), list(learner.parameters())
+    )
     generator = torch.Generator().manual_seed(3)
     direction = [
         torch.randn(p.shape, generator=generator).double() for p in learner.parameters()
@@ -138,16 +82,16 @@ def test_meta_gradient_is_the_finite_difference(name, kind, head_init):
     torch.testing.assert_close(derivative, difference, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("engine", ["adjoint", "batched", "vmap", "loop"])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("kind", "head_init"), KINDS)
 def test_engines_agree(kind, head_init, engine):
     learner = learner_of(kind, "relu", head_init=head_init, engine=engine)
     episodes = episodes_of(kind)
     loss = learner.meta_loss(episodes)
-    expected = reference_meta_loss(learner, episodes)
+    expected = meta_loss_of(learner, episodes, rate)
     assert learner.engine_name == engine
     assert_same([loss], [expected])
-    assert_same(meta_gradient(learner, loss), meta_gradient(learner, expected))
+    assert_same(gradients_of(learner, loss), gradients_of(learner, expected))
 
 
 @pytest.mark.parametrize(("kind", "head_init"), KINDS)
@@ -160,7 +104,8 @@ def test_adapt_follows_the_reference_where_nothing_diverges(kind, head_init):
     assert not any(value.requires_grad for value in state.values())
     assert state["n_guarded"].tolist() == [0] * N_TASKS
     for t in range(N_TASKS):
-        expected = reference_adapt(learner, support, t)(query.X[t])
+        last = path_of(learner, support, t, rate)[-1]
+        expected = predict(learner, last, query.X[t])
         assert_same([output[t, :, : expected.shape[1]]], [expected])
 
 
@@ -181,28 +126,17 @@ def test_meta_loss_without_gradients():
     with torch.no_grad():
         loss = learner.meta_loss(episodes)
     assert not loss.requires_grad
-    assert_same([loss], [reference_meta_loss(learner, episodes)])
+    assert_same([loss], [meta_loss_of(learner, episodes, rate)])
 
 
 @pytest.mark.parametrize(("kind", "head_init"), KINDS)
 def test_padding_is_inert(kind, head_init):
     learner = learner_of(kind, head_init=head_init)
     episodes = episodes_of(kind)
-
-    def padded(rows):
-        fill = torch.full_like(rows.X[:, :2], 1e3)
-        y = torch.zeros_like(rows.y[:, :2])
-        mask = torch.zeros_like(rows.mask[:, :2])
-        return rows._replace(
-            X=torch.cat([rows.X, fill], 1),
-            y=torch.cat([rows.y, y], 1),
-            mask=torch.cat([rows.mask, mask], 1),
-        )
-
     with_padding = Episodes(*map(padded, episodes))
     loss, expected = learner.meta_loss(with_padding), learner.meta_loss(episodes)
     assert_same([loss], [expected])
-    assert_same(meta_gradient(learner, loss), meta_gradient(learner, expected))
+    assert_same(gradients_of(learner, loss), gradients_of(learner, expected))
     learner.eval()
     state = learner.adapt(with_padding.support)
     expected_state = learner.adapt(episodes.support)
@@ -310,7 +244,7 @@ def test_module_that_vmap_refuses():
     with pytest.warns(EngineWarning, match="Recurrent"):
         loss = learner.meta_loss(episodes)
     assert learner.engine.name == "loop"
-    assert_same([loss], [reference_meta_loss(learner, episodes)])
+    assert_same([loss], [meta_loss_of(learner, episodes, rate)])
 
 
 def test_batch_norm_in_training_mode_learns_its_statistics():

@@ -12,15 +12,14 @@ import descent_tasks
 import numpy as np
 import pytest
 import torch
+from descent_reference import padded
 from descent_tasks import N_TASKS
 from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
 from sklmeta.episodes.rows import Episodes, Rows
-from sklmeta.gradient_based.reptile import (
-    ReptileLearner,
-)
+from sklmeta.gradient_based.reptile import ReptileLearner
 from sklmeta.learners.encoders import MLP
 from sklmeta.learners.inner_optimizers import BETA2, EPS
 from sklmeta.learners.learner import TaskSpec
@@ -76,15 +75,6 @@ def one_task(rows, t):
         rows.mask[t : t + 1, real],
         n_classes,
         ways,
-    )
-
-
-def padded(rows):
-    fill = torch.full_like(rows.X[:, :2], 1e3)
-    return rows._replace(
-        X=torch.cat([rows.X, fill], 1),
-        y=torch.cat([rows.y, torch.zeros_like(rows.y[:, :2])], 1),
-        mask=torch.cat([rows.mask, torch.zeros_like(rows.mask[:, :2])], 1),
     )
 
 

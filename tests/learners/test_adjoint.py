@@ -5,24 +5,22 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from descent_reference import KINDS, assert_same
 from torch import nn
 
 from sklmeta.episodes.rows import Episodes, Rows, of_tasks
 from sklmeta.gradient_based.maml import MAMLLearner
-from sklmeta.learners.dense.adjoint import DenseDescent
+from sklmeta.learners.dense.descent import DenseDescent
+from sklmeta.learners.descent import Steps
 from sklmeta.learners.encoders import ACTIVATIONS, MLP
 from sklmeta.learners.inner_loop import gradient_step, guarded_inner_loop
 from sklmeta.learners.learner import TaskSpec
 
 N_TASKS, N_CLASSES = 3, 4
-KINDS = [
-    ("regression", "prototypes"),
-    ("shared", "prototypes"),
-    ("own", "shared"),
-    ("own", "prototypes"),
-]
 ENCODERS = {
     **{
         name: lambda layer=layer: nn.Sequential(
@@ -96,13 +94,6 @@ def episodes_of(kind="regression", seed=0, n_query=5, **options):
     return Episodes(support, rows_of(kind, generator, **{**options, "n_rows": n_query}))
 
 
-def assert_same(actual, expected):
-    """Equal to 1e-12 of the largest entry."""
-    for a, e in zip(actual, expected, strict=True):
-        assert a.shape == e.shape
-        assert (a - e).abs().max() <= 1e-12 * e.abs().max().clamp(min=1e-3)
-
-
 def weighted_gradient(learner, loss, seed=0):
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(len(loss), generator=generator).double()
@@ -154,7 +145,7 @@ def test_sizes_that_change_from_call_to_call(kind, head_init):
 
 
 def test_other_precisions_and_many_sizes(monkeypatch):
-    monkeypatch.setattr("sklmeta.learners.dense.adjoint.MAX_NETWORKS", 2)
+    monkeypatch.setattr("sklmeta.learners.dense.descent.MAX_NETWORKS", 2)
     adjoint, loop = learners_of("tanh")
     for n_rows in range(2, 8):
         for learner in (adjoint, loop):
@@ -268,9 +259,10 @@ def test_hessian_product(name, kind, head_init):
     values = tuple(value.clone().requires_grad_() for value in start.values())
 
     def gradient(first_order):
-        descent = DenseDescent(adjoint.dense, lr=0.5, first_order=first_order)
         named = dict(zip(start, values, strict=True))
-        loss = descent.query_loss(named, support, query, n_steps=1)
+        learner = SimpleNamespace(start=lambda support: named)
+        descent, steps = DenseDescent(adjoint.dense), Steps(0.5, 1, first_order)
+        loss = descent.query_loss(learner, Episodes(support, query), steps)
         return torch.autograd.grad(loss.sum(), values)
 
     def loss(*values):

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
 from sklmeta.learners.inner_loop import (
     gradient_step,
     guarded_inner_loop,
-    inner_loop,
     stayed_within_bounds,
 )
 
@@ -71,17 +72,11 @@ def test_extra_steps_follow_their_own_rule():
 
 
 def test_unused_parameters_get_zero_gradients():
-    start = {
-        "w": torch.tensor([[1.0]], requires_grad=True),
-        "unused": torch.tensor([[3.0]], requires_grad=True),
-    }
-    adapted = inner_loop(quadratic, start, gradient_step_of(0.25), 2)
+    start = {"w": torch.tensor([[1.0]]), "unused": torch.tensor([[3.0]])}
+    step = partial(gradient_step, lr=0.25)
+    adapted, _ = guarded_inner_loop(quadratic, start, step, 2, n_trained_steps=2)
     assert adapted["unused"].item() == 3.0
     assert adapted["w"].item() == 0.25
-
-
-def gradient_step_of(lr):
-    return lambda parameters, gradients: gradient_step(parameters, gradients, lr=lr)
 
 
 def test_stayed_within_bounds_as_the_guard_would_judge():

@@ -8,7 +8,8 @@ at ``W_K``, and with ``C_k`` the loss's curvature at the output along ``X V_{k+1
     V_k = V_{k+1} - lr * X^T C_k,
     dX  = -lr * sum_k (D_k V_{k+1}^T + C_k W_k^T),
 
-so that the features are told too what the steps would have them be.
+so that the features are told too what the steps would have them be. To the first order
+C_k is taken for zero, and the gradients of the steps for constants of the features.
 """
 
 # Authors: The sklmeta developers
@@ -16,7 +17,7 @@ so that the features are told too what the steps would have them be.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,15 +30,7 @@ from sklmeta.learners.dense.derivatives import (
     output_loss,
     row_weights,
 )
-
-
-class Descent(NamedTuple):
-    """Step size and number of the steps; `first_order` takes C_k above for zero, and
-    the gradients of the steps for constants of the features."""
-
-    lr: float
-    n_steps: int
-    first_order: bool = False
+from sklmeta.learners.descent import Steps
 
 
 def joined(
@@ -58,13 +51,13 @@ def head_query_loss(
     head: Tensor,  # shape: (n_tasks, d + 1, n_outputs)
     support: Rows,
     query: Rows,
-    descent: Descent,
+    steps: Steps,
 ) -> Tensor:  # shape: (n_tasks,)
     """Query loss after the steps, which can be differentiated once.
 
     ``X`` of the rows are features with their constant.
     """
-    loss = _HeadDescent.apply(head, support.X, query.X, support, query, descent)
+    loss = _HeadDescent.apply(head, support.X, query.X, support, query, steps)
     assert isinstance(loss, Tensor)
     return loss
 
@@ -73,16 +66,16 @@ def head_query_loss(
 def descend_head(
     head: Tensor,  # shape: (n_tasks, d + 1, n_outputs)
     support: Rows,
-    descent: Descent,
+    steps: Steps,
 ) -> tuple[Tensor, Tensor]:  # shape: (n_steps + 1, n_tasks)
     """The head after the steps, and the support loss before each and after the last."""
     weight, losses = row_weights(support), []
-    for remaining in range(descent.n_steps, -1, -1):
+    for remaining in range(steps.n_steps, -1, -1):
         output = torch.bmm(support.X, head)
         losses.append(output_loss(output, support, weight))
         if remaining:
             delta, _ = output_delta(output, support, weight, None)
-            head = torch.baddbmm(head, support.X.mT, delta, alpha=-descent.lr)
+            head = torch.baddbmm(head, support.X.mT, delta, alpha=-steps.lr)
     return head, torch.stack(losses)
 
 
@@ -97,22 +90,22 @@ class _HeadDescent(torch.autograd.Function):
         X_query: Tensor,
         support: Rows,
         query: Rows,
-        descent: Descent,
+        steps: Steps,
     ):
         weight, query_weight = row_weights(support), row_weights(query)
         heads, deltas, probabilities = [head], [], []
-        for _ in range(descent.n_steps):
+        for _ in range(steps.n_steps):
             output = torch.bmm(X, heads[-1])
             delta, p = output_delta(output, support, weight, None)
-            heads.append(torch.baddbmm(heads[-1], X.mT, delta, alpha=-descent.lr))
+            heads.append(torch.baddbmm(heads[-1], X.mT, delta, alpha=-steps.lr))
             deltas.append(delta)
             probabilities.append(p)
         output = torch.bmm(X_query, heads[-1])
         loss = output_loss(output, query, query_weight)
         if any(ctx.needs_input_grad):
             ctx.save_for_backward(X, X_query, heads[0])
-            ctx.descent, ctx.weight = descent, weight
-            ctx.steps = heads[1:], deltas, probabilities
+            ctx.steps, ctx.weight = steps, weight
+            ctx.path = heads[1:], deltas, probabilities
             ctx.query_delta = output_delta(output, query, query_weight, None)[0]
         return loss
 
@@ -120,19 +113,19 @@ class _HeadDescent(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, scale: Tensor) -> tuple[Any, ...]:
         X, X_query, start = ctx.saved_tensors
-        later, deltas, probabilities = ctx.steps
-        heads, descent = [start, *later], ctx.descent
+        later, deltas, probabilities = ctx.path
+        heads, steps = [start, *later], ctx.steps
         delta = ctx.query_delta * scale[:, None, None]
         adjoint = torch.bmm(X_query.mT, delta)  # V_K
         d_query = torch.bmm(delta, heads[-1].mT)
-        if descent.first_order or not deltas:
+        if steps.first_order or not deltas:
             return adjoint, None, d_query, None, None, None
         left, right = [], []  # one product for all steps, where each has two
-        for k in range(descent.n_steps - 1, -1, -1):
+        for k in range(steps.n_steps - 1, -1, -1):
             tangent = torch.bmm(X, adjoint)
             curve = output_curve(tangent, probabilities[k], ctx.weight, None)
             left += [deltas[k], curve]
             right += [adjoint, heads[k]]
-            adjoint = torch.baddbmm(adjoint, X.mT, curve, alpha=-descent.lr)
+            adjoint = torch.baddbmm(adjoint, X.mT, curve, alpha=-steps.lr)
         product = torch.bmm(torch.cat(left, -1), torch.cat(right, -1).mT)
-        return adjoint, product.mul_(-descent.lr), d_query, None, None, None
+        return adjoint, product.mul_(-steps.lr), d_query, None, None, None

@@ -17,15 +17,8 @@ import torch
 from torch import Tensor
 
 from sklmeta.learners.dense.network import Arena, Layer, Shapes, Vector
+from sklmeta.learners.descent import Rates, Steps
 from sklmeta.learners.engine import Parameters
-
-Rates = dict[str, Tensor]
-"""Step sizes: {name: (n_rates, *shape)}, with `shape` of as many dimensions as the
-parameter's, each its own or 1; `n_rates` is 1 or the number of steps."""
-
-
-def count_rates(rates: Rates | None) -> int:
-    return 0 if rates is None else len(next(iter(rates.values())))
 
 
 class LearnedRates:
@@ -39,10 +32,10 @@ class LearnedRates:
         self,
         layers: Sequence[Layer],
         shapes: Shapes,
-        n_rates: int,
-        n_steps: int,
+        steps: Steps,
         arena: Arena | None,
     ):
+        n_rates, n_steps = steps.n_rates, steps.n_steps
         self.layers, self.n_rates, self.n_steps = layers, n_rates, n_steps
         self.rates, self._rate_blocks = _stacked(layers, shapes, n_rates, arena)
         self.products, self._product_blocks = _stacked(layers, shapes, n_rates, arena)

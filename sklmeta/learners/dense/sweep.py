@@ -15,59 +15,51 @@ gradient of that loss at ``theta_k``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
-from sklmeta.episodes.rows import Rows
+from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.learners.dense.derivatives import output_loss, row_weights
 from sklmeta.learners.dense.network import DenseNetwork, Vector
-from sklmeta.learners.dense.rates import LearnedRates, Rates
+from sklmeta.learners.dense.rates import LearnedRates
+from sklmeta.learners.descent import Steps
 from sklmeta.learners.engine import Parameters
-
-StepWeights = Sequence[float] | Tensor
-"""Weights of the query losses after the steps."""
 
 
 def meta_gradient(
     network: DenseNetwork,
     start: Parameters,
-    support: Rows,
-    query: Rows,
+    episodes: Episodes,
+    steps: Steps,
     *,
-    lr: float,
-    first_order: bool,
-    rates: Rates | None = None,
-    step_weights: StepWeights | None = None,
     differentiate: bool = True,
 ) -> Tensor:  # shape: (n_tasks,)
     """Query loss after the steps; its gradient at `start` into `network.adjoint`.
 
-    With `rates` these take the place of `lr`, and `network.learned` collects what their
-    gradient needs. With `step_weights` the loss is the weighted sum of those after each
-    step.
+    With learned rates `network.learned` collects what their gradient needs. With
+    `steps.weights` the loss is the weighted sum of those after each step.
     """
-    points, steps, adjoint = network.points, network.passes, network.adjoint
+    support, query = episodes
+    points, passes, adjoint = network.points, network.passes, network.adjoint
     learned: LearnedRates | None = network.learned
     points[0].set(start, len(support.X))
     if learned is not None:
-        assert rates is not None
-        learned.set(rates)
+        assert steps.rates is not None
+        learned.set(steps.rates)
     weight = row_weights(support)
-    for k, step in enumerate(steps):
+    for k, step in enumerate(passes):
         gradient = network.gradient if learned is None else learned.inner_gradients[k]
         network.forward(points[k], support, step)
         network.backward(points[k], support, step, weight, gradient)
-        rate = lr if learned is None else learned.of_step(k)
+        rate = steps.lr if learned is None else learned.of_step(k)
         points[k].step(gradient, rate, points[k + 1])
-    judge = _Judge(network, query, step_weights, differentiate)
-    loss = judge(len(steps), adjoint)
-    every = step_weights is not None
+    judge = _Judge(network, query, steps.weights, differentiate)
+    loss = judge(len(passes), adjoint)
+    every = steps.weights is not None
     if not differentiate and not every:
         return loss
-    for k in range(len(steps) - 1, -1, -1):
+    for k in range(len(passes) - 1, -1, -1):
         if differentiate:
-            _step_back(network, k, support, weight, first_order, lr)
+            _step_back(network, k, support, weight, steps)
         if every and k:
             loss = loss + judge(k, network.gradient)
             if differentiate:
@@ -82,7 +74,7 @@ class _Judge:
         self,
         network: DenseNetwork,
         query: Rows,
-        step_weights: StepWeights | None,
+        step_weights: Tensor | None,
         differentiate: bool,
     ):
         self.network, self.query, self.differentiate = network, query, differentiate
@@ -104,18 +96,17 @@ def _step_back(
     k: int,
     support: Rows,
     weight: Tensor,
-    first_order: bool,
-    lr: float,
+    steps: Steps,
 ) -> None:
     """Carry the adjoint from the end of step `k` to its start."""
     adjoint, learned = network.adjoint, network.learned
     vector = adjoint
     if learned is not None:
         learned.collect(k, adjoint)
-        if not first_order:
+        if not steps.first_order:
             vector = learned.scale(k, adjoint)
-    if not first_order:
+    if not steps.first_order:
         product = network.hessian_product(
             network.points[k], support, network.passes[k], weight, vector
         )
-        adjoint.step(product, lr if learned is None else 1.0, adjoint)
+        adjoint.step(product, steps.lr if learned is None else 1.0, adjoint)
