@@ -84,7 +84,6 @@ class DeepKernelLearner(Learner):
         self.encoder = encoder
         self.objective = objective
         self.min_noise = min_noise
-        self.has_predictive_variance = spec.kind == "regression"
         self.uses_raw = raw and len(spec.input_shape) == 1
         n_raw = spec.input_shape[0] if self.uses_raw else 0
         n_features = spec.n_features_out + n_raw
@@ -116,13 +115,7 @@ class DeepKernelLearner(Learner):
 
     def prior_state(self) -> State | None:
         """State of one task without any row; None with classes of a task's own."""
-        if self.spec.kind == "own":
-            return None
-        like = self.prior_mean
-        X = like.new_zeros(1, 0, *self.spec.input_shape)
-        empty = like.new_zeros(1, 0)
-        y = empty.long() if self.spec.n_classes else empty
-        return self.adapt(Rows(X, y, empty, self.spec.n_classes))
+        return self.state_without_rows()
 
     def adapt(self, support: Rows) -> State:
         """Condition on the support.
@@ -151,11 +144,7 @@ class DeepKernelLearner(Learner):
         """Loss of each episode, a mean over its rows; both sets encoded at once."""
         support, query = episodes
         n_support = support.X.shape[1]
-        if self.mixes_rows:  # then the query must not look at the support
-            parts = [self.features(rows.X) for rows in episodes]
-            features = torch.cat(parts, dim=1)
-        else:
-            features = self.features(torch.cat([support.X, query.X], dim=1))
+        features = self.of_both(episodes, self.features)
         of_support, of_query = features[:, :n_support], features[:, n_support:]
         dtype = query.X.dtype
         if self.objective == "predictive":

@@ -51,6 +51,14 @@ def split_episodes(episodes: Episodes, size: int) -> list[Episodes]:
     ]
 
 
+def empty_some_supports(episodes: Episodes) -> Episodes:
+    """Empty one support in sixteen, to train for a task of which nothing is known."""
+    mask = episodes.support.mask
+    kept = torch.arange(len(mask)) >= len(mask) // 16
+    support = episodes.support._replace(mask=mask * kept.to(mask)[:, None])
+    return episodes._replace(support=support)
+
+
 def of_tasks(rows: Rows, tasks: slice | Tensor) -> Rows:
     return Rows._make(v[tasks] if isinstance(v, Tensor) else v for v in rows)
 

@@ -53,6 +53,11 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
         # that lacks it hears so at its first `fit`.
         raise NotImplementedError(f"{type(self).__name__} lacks _make_learner.")
 
+    def _unless_empty(self, encoder: nn.Module) -> nn.Module | None:
+        """None in place of a default encoder without layers, for raw features."""
+        layers = len(self.hidden_layer_sizes)
+        return None if self.module is None and not layers else encoder
+
     # Meta-training ------------------------------------------------------------
 
     def _fit(self, X: Any, y: Any, task: Any) -> BaseException | None:

@@ -25,9 +25,9 @@ from sklearn.utils import (
     get_tags,
 )
 
-from sklmeta.data.kinds import fitted_kind
 from sklmeta._compat import _safe_indexing
 from sklmeta.data.codes import check_task, group_rows
+from sklmeta.data.kinds import fitted_kind
 from sklmeta.episodes.sampler import split_support_query
 from sklmeta.evaluation.containers import adapted, inner_estimator, zero_shot
 from sklmeta.evaluation.shots import check_count

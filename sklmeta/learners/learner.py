@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import (
     Episodes,
     Rows,
@@ -46,7 +47,7 @@ system each time they are wanted, and paid for in page faults."""
 class TaskSpec(NamedTuple):
     """What a learner must know about the tasks before it can be built."""
 
-    kind: str  # "regression", "shared" (classes) or "own" (classes)
+    kind: TaskKind | str
     input_shape: tuple[int, ...]  # shape of one row
     n_features_out: int  # width of the encoder's output
     n_classes: int  # number of shared classes; 0 otherwise
@@ -63,7 +64,6 @@ class Learner(nn.Module):
     and the logarithm of the predictive variance, where the learner has one.
     """
 
-    has_predictive_variance = False
     compiler: Any = None
     phase: tuple[bool, ...] = ()  # of the training, where `meta_loss` depends on it
     encoder: nn.Module | None  # set by those that have one
@@ -120,6 +120,29 @@ class Learner(nn.Module):
         """Predict query rows; one row's prediction never depends on another's."""
         # As `adapt`: a learner without it cannot be meta-trained, and says so at once.
         raise NotImplementedError(f"{type(self).__name__} lacks predict.")
+
+    def of_both(
+        self, episodes: Episodes, function: Callable[[Tensor], Tensor]
+    ) -> Tensor:  # shape: (n_tasks, n_support + n_query, ...)
+        """Apply what encodes rows to supports and queries, in one pass.
+
+        Where rows influence each other they go apart: no query may see a support.
+        """
+        if self.mixes_rows:
+            return torch.cat([function(rows.X) for rows in episodes], dim=1)
+        return function(torch.cat([rows.X for rows in episodes], dim=1))
+
+    def state_without_rows(self) -> State | None:
+        """State of one task with an empty support; None for classes of its own.
+
+        It is the prior of learners that read supports of any size.
+        """
+        if self.spec.kind == TaskKind.OWN:
+            return None
+        X = next(self.parameters()).new_zeros(1, 0, *self.spec.input_shape)
+        empty = X.new_zeros(1, 0)
+        y = empty.long() if self.spec.n_classes else empty
+        return self.adapt(Rows(X, y, empty, self.spec.n_classes))
 
     def prior_state(self) -> State | None:
         """State of one task of which nothing is known, or None if there is no prior."""

@@ -119,12 +119,7 @@ class EmbeddingLearner(Learner):
 
     def prior_state(self) -> State | None:
         """State before any support row; None with classes of each task's own."""
-        if self.spec.kind == "own":
-            return None
-        like = next(self.parameters())
-        X = like.new_zeros(1, 0, *self.spec.input_shape)
-        empty = like.new_zeros(1, 0)
-        return self.adapt(Rows(X, empty.long(), empty, self.spec.n_classes))
+        return self.state_without_rows()
 
     def _member_logits(
         self,

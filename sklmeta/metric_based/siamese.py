@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta._compat import Interval, StrOptions
-from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.episodes.rows import Episodes, Rows, empty_some_supports
 from sklmeta.estimator.faces import MetaClassifierMixin
 from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.learner import ACTIVATION_BYTES, Learner, State, TaskSpec

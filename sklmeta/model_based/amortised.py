@@ -5,17 +5,16 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from sklmeta.episodes.rows import Episodes, Rows
-from sklmeta.learners.learner import Learner, State, TaskSpec
+from sklmeta.episodes.rows import Episodes, Rows, empty_some_supports
+from sklmeta.learners.learner import State, TaskSpec
 from sklmeta.learners.losses import gaussian_nll, masked_mean, row_loss
+from sklmeta.learners.raw_features import RawFeaturesLearner
 
 
-class AmortisedLearner(Learner):
+class AmortisedLearner(RawFeaturesLearner):
     """Base of the learners that read a support of any size, none included.
 
     In regression targets enter, and means leave, as deviations from the level
@@ -39,14 +38,10 @@ class AmortisedLearner(Learner):
     """
 
     def __init__(self, spec: TaskSpec, encoder: nn.Module | None, *, beta: float = 0.5):
-        super().__init__(spec)
+        super().__init__(spec, encoder)
         self.beta = beta
-        self.encoder = encoder
-        self.uses_raw = encoder is None or len(spec.input_shape) == 1
-        self.row_width = 0 if encoder is None else spec.n_features_out
-        self.row_width += math.prod(spec.input_shape) if self.uses_raw else 0
+        self.row_width = self.n_encoded + self.n_raw
         if spec.kind == "regression":
-            self.has_predictive_variance = True
             self.level = nn.Parameter(torch.tensor(0.0))  # mu
             self.log_level_strength = nn.Parameter(torch.tensor(-1.0))  # log kappa
 
@@ -55,9 +50,7 @@ class AmortisedLearner(Learner):
         X: Tensor,  # shape: (n_tasks, n_rows, *input)
     ) -> Tensor:  # shape: (n_tasks, n_rows, row_width)
         """Encoded and raw features side by side; for images the encoded alone."""
-        blocks = [] if self.encoder is None else [self.encode(X)]
-        if self.uses_raw:
-            blocks.append(X.flatten(2))
+        blocks = self.feature_blocks(X)
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1)
 
     def level_of(self, support: Rows) -> Tensor:  # shape: (n_tasks,)
@@ -67,22 +60,11 @@ class AmortisedLearner(Learner):
 
     def prior_state(self) -> State | None:
         """State of one task with an empty support; None for own classes."""
-        if self.spec.kind == "own":
-            return None
-        X = next(self.parameters()).new_zeros(1, 0, *self.spec.input_shape)
-        y = X.new_zeros(1, 0)
-        if self.spec.kind == "shared":
-            y = y.long()
-        return self.adapt(Rows(X, y, X.new_zeros(1, 0), self.spec.n_classes))
+        return self.state_without_rows()
 
     def for_training(self, episodes: Episodes) -> Episodes:
-        """Empty one support in sixteen, for the prediction of an unknown task."""
-        if self.spec.kind == "own":
-            return episodes
-        mask = episodes.support.mask
-        kept = torch.arange(len(mask)) >= len(mask) // 16
-        support = episodes.support._replace(mask=mask * kept.to(mask)[:, None])
-        return episodes._replace(support=support)
+        """Empty some supports, unless classes are a task's own."""
+        return episodes if self.spec.kind == "own" else empty_some_supports(episodes)
 
     def query_loss(
         self,

@@ -229,8 +229,8 @@ def test_an_adapted_model_is_a_head():
     est = ANILRegressor(max_iter=2, random_state=0).fit(X, y, task=task)
     assert est.engine_ == "once"
     est.adapt(X, y, task=task)
-    (chunk,) = est._adaptation["chunks"]
-    assert {name: v.shape for name, v in chunk["state"].items()} == {
+    (chunk,) = est._adaptation.model.chunks
+    assert {name: v.shape for name, v in chunk.state.items()} == {
         "head": (20, 65, 1)
     }
 

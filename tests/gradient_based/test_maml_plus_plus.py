@@ -220,7 +220,7 @@ def fitted(data=SINUSOIDS, cls=MAMLRegressor, **params):
 
 
 def assert_equal_weights(one, other, equal=True):
-    same = [np.array_equal(v, other._weights[n]) for n, v in one._weights.items()]
+    same = [np.array_equal(v, other._fitted.weights[n]) for n, v in one._fitted.weights.items()]
     assert all(same) is equal
 
 
@@ -263,7 +263,7 @@ def test_validation_is_of_the_last_step():
 )
 def test_fit_learns_a_rate_for_each_tensor_and_step(cls, data, params):
     model = fitted(data, cls, **SETTINGS["all"], **params)
-    rates = [v for n, v in model._weights.items() if n.startswith("step_sizes.")]
+    rates = [v for n, v in model._fitted.weights.items() if n.startswith("step_sizes.")]
     assert len(rates) == 4
     for rate in rates:
         assert len(rate) == rate.size == 2
@@ -273,7 +273,7 @@ def test_fit_learns_a_rate_for_each_tensor_and_step(cls, data, params):
 
 def test_off_by_default():
     model = fitted()
-    assert not any(name.startswith("step_sizes") for name in model._weights)
+    assert not any(name.startswith("step_sizes") for name in model._fitted.weights)
     assert_equal_weights(model, fitted(multi_step_loss=0, derivative_order_annealing=0))
 
 

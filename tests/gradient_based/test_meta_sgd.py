@@ -237,7 +237,7 @@ def test_fit_learns_the_steps(estimator, data):
     estimator.fit(data[0], data[1], task=data[2])
     rates = {
         name: value
-        for name, value in estimator._weights.items()
+        for name, value in estimator._fitted.weights.items()
         if name.startswith("step_sizes.")
     }
     assert len(rates) == 4
@@ -245,8 +245,8 @@ def test_fit_learns_the_steps(estimator, data):
         assert (np.abs(value - estimator.inner_lr) > 1e-6).any()
     again = type(estimator)(**estimator.get_params())
     again.fit(data[0], data[1], task=data[2])
-    for name, value in estimator._weights.items():
-        np.testing.assert_array_equal(again._weights[name], value)
+    for name, value in estimator._fitted.weights.items():
+        np.testing.assert_array_equal(again._fitted.weights[name], value)
 
 
 def test_a_shared_head_and_one_step_warn():

@@ -77,9 +77,9 @@ def test_fit_is_reproducible_and_leaves_the_global_generator_alone():
 def test_moments_travel_with_the_estimator():
     X, y, task = make_sinusoids(20, n_rows=30, random_state=0)
     est = ReptileRegressor(max_iter=20, random_state=0).fit(X, y, task=task)
-    moments = est._weights["second_moment"]
+    moments = est._fitted.weights["second_moment"]
     assert (moments > 0).mean() > 0.5
-    assert est._weights["n_inner_steps"] == 20 * est.meta_batch_size * est.inner_steps
+    assert est._fitted.weights["n_inner_steps"] == 20 * est.meta_batch_size * est.inner_steps
     loaded = pickle.loads(pickle.dumps(est))
     both = [e.adapt(X[:10], y[:10]).predict(X[10:30]) for e in (est, loaded)]
     assert (both[0] == both[1]).all()
@@ -88,8 +88,8 @@ def test_moments_travel_with_the_estimator():
 def test_warm_start_goes_on_with_the_moments():
     X, y, task = make_sinusoids(20, n_rows=30, random_state=0)
     est = ReptileRegressor(max_iter=5, random_state=0, warm_start=True)
-    first = est.fit(X, y, task=task)._weights["n_inner_steps"]
-    assert est.fit(X, y, task=task)._weights["n_inner_steps"] == 2 * first
+    first = est.fit(X, y, task=task)._fitted.weights["n_inner_steps"]
+    assert est.fit(X, y, task=task)._fitted.weights["n_inner_steps"] == 2 * first
 
 
 def test_compile_says_that_it_has_no_effect():

@@ -339,7 +339,7 @@ def test_relation_module_is_copied_and_trained(own_tasks):
     est = RelationNetClassifier(relation_module=module, n_way=3, n_shots=2, **SMALL)
     est.fit(X, y, task=task)
     torch.testing.assert_close(module[0].weight, before)
-    assert np.abs(est._weights["relations.0.0.weight"] - before.numpy()).max() > 1e-3
+    assert np.abs(est._fitted.weights["relations.0.0.weight"] - before.numpy()).max() > 1e-3
 
 
 def test_bad_arguments_are_named(own_tasks):

@@ -60,7 +60,7 @@ def fit_both(estimator, data):
 
 
 def assert_same_weights(models, tolerance=1e-5):
-    plain, compiled = (model._weights for model in models)
+    plain, compiled = (model._fitted.weights for model in models)
     for name, value in plain.items():
         np.testing.assert_allclose(compiled[name], value, rtol=0, atol=tolerance)
 
@@ -137,8 +137,8 @@ models = [
     ).fit(X, y, task=task)
     for compiled in (False, True)
 ]
-for name, value in models[0]._weights.items():
-    np.testing.assert_allclose(models[1]._weights[name], value, rtol=0, atol=1e-5)
+for name, value in models[0]._fitted.weights.items():
+    np.testing.assert_allclose(models[1]._fitted.weights[name], value, rtol=0, atol=1e-5)
 assert models[1].engine_ == "adjoint"
 assert models[1].compile_time_ > 0
 """

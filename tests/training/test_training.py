@@ -266,8 +266,8 @@ def test_chunks_of_a_fit(regression_tasks):
     X, y, task = regression_tasks
     together = regressor(early_stopping=True).fit(X, y, task=task)
     chunked = regressor(early_stopping=True, chunk_size=3).fit(X, y, task=task)
-    for name, value in together._weights.items():
-        np.testing.assert_allclose(chunked._weights[name], value, atol=1e-4)
+    for name, value in together._fitted.weights.items():
+        np.testing.assert_allclose(chunked._fitted.weights[name], value, atol=1e-4)
     for name in ("train_loss", "valid_loss"):
         losses = [est.history_[0][name] for est in (together, chunked)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-4)
