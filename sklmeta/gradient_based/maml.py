@@ -170,10 +170,6 @@ class MAMLClassifier(MetaClassifierMixin, _MAMLParameters):
         Whether all tasks speak of the same classes. None means True unless `n_way`
         is given; it is never guessed from the labels.
 
-    first_order : bool, default=False
-        Take the inner gradients as constants (FOMAML): cheaper, a little less
-        accurate.
-
     multi_step_loss : float, default=0.0
         Share of the meta-updates, from the first, in which the query loss after every
         inner step counts: with equal weights at first, which move linearly to the last
@@ -186,6 +182,10 @@ class MAMLClassifier(MetaClassifierMixin, _MAMLParameters):
     derivative_order_annealing : float, default=0.0
         Share of the meta-updates, from the first, that take the inner gradients as
         constants, as `first_order` does for all.
+
+    first_order : bool, default=False
+        Take the inner gradients as constants (FOMAML): cheaper, a little less
+        accurate.
 
     engine : {"auto", "adjoint", "batched", "vmap", "loop"}, default="auto"
         How the encoder runs with the weights of many tasks; "auto" chooses, and
@@ -263,10 +263,6 @@ class MAMLRegressor(MetaRegressorMixin, _MAMLParameters):
 
     Parameters
     ----------
-    first_order : bool, default=False
-        Take the inner gradients as constants (FOMAML): cheaper, a little less
-        accurate.
-
     multi_step_loss : float, default=0.0
         Share of the meta-updates, from the first, in which the query loss after every
         inner step counts: with equal weights at first, which move linearly to the last
@@ -279,6 +275,10 @@ class MAMLRegressor(MetaRegressorMixin, _MAMLParameters):
     derivative_order_annealing : float, default=0.0
         Share of the meta-updates, from the first, that take the inner gradients as
         constants, as `first_order` does for all.
+
+    first_order : bool, default=False
+        Take the inner gradients as constants (FOMAML): cheaper, a little less
+        accurate.
 
     engine : {"auto", "adjoint", "batched", "vmap", "loop"}, default="auto"
         How the encoder runs with the weights of many tasks; "auto" chooses, and

@@ -60,7 +60,7 @@ def names(cls):
 def test_a_parameter_needs_no_decorator():
     est = clone(Mine(width=8))
     assert est.get_params()["width"] == 8 and "width=8" in repr(est)
-    assert names(Mine)[:4] == ["width", "price", "depth", "first_order"]
+    assert names(Mine)[:3] == ["width", "price", "depth"]
     assert hash(est) != hash(clone(est)) and est != clone(est)
     assert pickle.loads(pickle.dumps(est)).width == 8
     with pytest.raises(TypeError, match="unexpected keyword argument 'widht'"):
