@@ -96,8 +96,8 @@ class FineTuneLearner(Learner):
     ) -> None:
         # How many classes all training tasks have together, only the weights tell.
         if self.spec.kind == "own" and f"{prefix}weight" in state_dict:
-            like = self.weight
-            self._new_head(len(state_dict[f"{prefix}weight"]))
+            like, n_outputs = self.weight, len(state_dict[f"{prefix}weight"])
+            self._new_head(n_outputs, torch.Generator())  # what it draws is overwritten
             self.to(like.device, like.dtype)
         super()._load_from_state_dict(state_dict, prefix, *args)
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from sklmeta.estimator.base import BaseMetaEstimator
 from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.learner import Learner, TaskSpec
 from sklmeta.learners.losses import masked_mean
 from sklmeta.learners.shapes import checked_shapes
