@@ -17,16 +17,46 @@ class Rows(NamedTuple):
 
     Padding rows repeat nothing: they are zeros, have class 0 and mask 0, and a learner
     must give the same answer whatever stands in them.
+
+    Parameters
+    ----------
+    X : Tensor of shape (n_tasks, n_rows, *input)
+        Rows.
+
+    y : Tensor of shape (n_tasks, n_rows)
+        Class index (long), or target (float).
+
+    mask : Tensor of shape (n_tasks, n_rows)
+        1 for a real row, 0 for padding.
+
+    n_classes : int, default=0
+        Width of the class dimension; 0 for regression.
+
+    ways : Tensor of shape (n_tasks,), default=None
+        Number of classes of each task, where classes are its own.
     """
 
-    X: Tensor  # shape: (n_tasks, n_rows, *input)
-    y: Tensor  # shape: (n_tasks, n_rows); class index (long), or target (float)
-    mask: Tensor  # shape: (n_tasks, n_rows); 1 for a real row, 0 for padding
-    n_classes: int = 0  # width of the class dimension; 0 for regression
-    ways: Tensor | None = None  # shape: (n_tasks,); classes of each task, if its own
+    X: Tensor
+    y: Tensor
+    mask: Tensor
+    n_classes: int = 0
+    ways: Tensor | None = None
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Rows:
-        """Move to `device`; floating tensors are cast to `dtype`."""
+        """Move to a device; floating tensors are cast.
+
+        Parameters
+        ----------
+        device : str or torch.device
+            Where to.
+
+        dtype : torch.dtype
+            Of `X` and `mask`, and of targets that are numbers.
+
+        Returns
+        -------
+        Rows
+        """
         y = self.y.to(device, dtype if self.n_classes == 0 else torch.long)
         ways = None if self.ways is None else self.ways.to(device)
         X = self.X.to(device, dtype)
@@ -34,7 +64,16 @@ class Rows(NamedTuple):
 
 
 class Episodes(NamedTuple):
-    """One meta-batch: a support and a query set for each of ``n_tasks`` tasks."""
+    """One meta-batch: a support and a query set for each of ``n_tasks`` tasks.
+
+    Parameters
+    ----------
+    support : Rows
+        What the tasks are adapted with.
+
+    query : Rows
+        What they are judged on.
+    """
 
     support: Rows
     query: Rows

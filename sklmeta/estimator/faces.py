@@ -32,7 +32,18 @@ class _OfMetaEstimator:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class MetaClassifierMixin(_OfMetaEstimator, ClassifierMixin):
-    """Predicts classes, in the user's own labels."""
+    """Predicts classes, in the user's own labels.
+
+    Parameters
+    ----------
+    n_way : int, default=None
+        Number of classes in a training episode, for classes that are a task's own;
+        None takes all of a task's classes.
+
+    shared_classes : bool, default=None
+        Whether all tasks speak of the same classes. None means True unless `n_way`
+        is given; it is never guessed from the labels.
+    """
 
     n_way: int | None = None
     shared_classes: bool | None = None

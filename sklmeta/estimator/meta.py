@@ -40,8 +40,25 @@ from sklmeta.learners.torch_state import (
 class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
     """Meta-train on a collection, adapt with a few rows, predict.
 
-    A subclass declares its parameters and implements `_make_learner`; with
-    `MetaClassifierMixin` or `MetaRegressorMixin` in front it is an estimator.
+    A subclass declares its parameters and implements ``_make_learner(spec, encoder)``,
+    which returns its `sklmeta.learners.Learner`; with `MetaClassifierMixin`,
+    `MetaRegressorMixin` or `PredictiveStdMixin` in front it is an estimator. That it
+    keeps the contract, `sklmeta.testing.check_meta_estimator` checks.
+
+    Parameters
+    ----------
+    See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
+    `hidden_layer_sizes` and `activation`; the episodes' `n_shots`, `n_query` and
+    `support`; the training's `meta_batch_size`, `max_iter`, `lr`, `lr_schedule`,
+    `optimizer`, `optimizer_params`, `weight_decay`, `max_grad_norm`, `chunk_size`,
+    `early_stopping`, `validation_fraction`, `n_iter_no_change` and `callbacks`; and for
+    `standardize`, `transductive`, `device`, `compile`, `n_threads`, `random_state`,
+    `verbose` and `warm_start`.
+
+    Attributes
+    ----------
+    See `sklmeta.estimator.Parameters` for `tasks_`, `engine_`, `n_features_in_`,
+    `feature_names_in_`, `n_iter_`, `history_`, `compile_time_` and `n_guarded_`.
     """
 
     _own_classes_remedy = "set shared_classes=False (or n_way), and fit again."

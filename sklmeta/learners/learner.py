@@ -45,23 +45,45 @@ system each time they are wanted, and paid for in page faults."""
 
 
 class TaskSpec(NamedTuple):
-    """What a learner must know about the tasks before it can be built."""
+    """What a learner must know about the tasks before it can be built.
+
+    Parameters
+    ----------
+    kind : {"regression", "shared", "own"}
+        What the targets are: numbers, classes that all tasks share, or classes of each
+        task's own.
+
+    input_shape : tuple of int
+        Shape of one row.
+
+    n_features_out : int
+        Width of the encoder's output.
+
+    n_classes : int
+        Number of shared classes; 0 otherwise.
+    """
 
     kind: TaskKind | str
-    input_shape: tuple[int, ...]  # shape of one row
-    n_features_out: int  # width of the encoder's output
-    n_classes: int  # number of shared classes; 0 otherwise
+    input_shape: tuple[int, ...]
+    n_features_out: int
+    n_classes: int
 
 
 class Learner(nn.Module):
     """Base of all learners.
 
-    A subclass implements `adapt` and `predict`. `meta_loss` is the criterion on the
-    query and may be replaced.
+    A subclass implements `adapt` and `predict`, for many tasks at once. `meta_loss` is
+    the criterion on the query and may be replaced. `sklmeta.testing.check_learner`
+    holds it to what is said here.
 
     Predictions have shape (n_tasks, n_rows, n_classes), as logits, for classification;
     (n_tasks, n_rows, 1), the mean, for regression; or (n_tasks, n_rows, 2), the mean
     and the logarithm of the predictive variance, where the learner has one.
+
+    Parameters
+    ----------
+    spec : TaskSpec
+        What the tasks look like.
     """
 
     compiler: Any = None
@@ -101,14 +123,39 @@ class Learner(nn.Module):
         self,
         X: Tensor,  # shape: (n_tasks, n_rows, *input)
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_features_out)
-        """Encode the rows of all tasks: in one pass, unless rows would mix."""
+        """Encode the rows of all tasks: in one pass, unless rows would mix.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_tasks, n_rows, *input)
+            Rows.
+
+        Returns
+        -------
+        Tensor of shape (n_tasks, n_rows, n_features_out)
+        """
         assert self.encoder is not None
         if self.mixes_rows:
             return torch.cat([encode(self.encoder, rows[None]) for rows in X])
         return encode(self.encoder, X)
 
     def adapt(self, support: Rows) -> State:
-        """Return the state of each task after it has seen its support."""
+        """Return the state of each task after it has seen its support.
+
+        In meta-training gradients go through it; where an estimator adapts, they are
+        switched off, and the learner is in evaluation mode.
+
+        Parameters
+        ----------
+        support : Rows
+            Supports of unequal size, padded; the padding must change nothing.
+
+        Returns
+        -------
+        dict of str to Tensor
+            All that `predict` needs, each with the tasks as first dimension. A tensor
+            called ``n_guarded`` counts steps that were shortened; estimators add it up.
+        """
         # A subclass must supply it; plain, as in torch's own `Module.forward`.
         raise NotImplementedError(f"{type(self).__name__} lacks adapt.")
 
@@ -117,7 +164,22 @@ class Learner(nn.Module):
         state: State,
         X: Tensor,  # shape: (n_tasks, n_rows, *input)
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
-        """Predict query rows; one row's prediction never depends on another's."""
+        """Predict query rows; one row's prediction never depends on another's.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            What `adapt` or `prior_state` returned, of the tasks wanted.
+
+        X : Tensor of shape (n_tasks, n_rows, *input)
+            Query rows of each task.
+
+        Returns
+        -------
+        Tensor of shape (n_tasks, n_rows, n_outputs)
+            Logits of classes, or a mean, or a mean and the logarithm of a variance; in
+            the dtype of `X`.
+        """
         # As `adapt`: a learner without it cannot be meta-trained, and says so at once.
         raise NotImplementedError(f"{type(self).__name__} lacks predict.")
 
@@ -127,6 +189,18 @@ class Learner(nn.Module):
         """Apply what encodes rows to supports and queries, in one pass.
 
         Where rows influence each other they go apart: no query may see a support.
+
+        Parameters
+        ----------
+        episodes : Episodes
+            Supports and queries of the same tasks.
+
+        function : callable
+            Takes a Tensor of shape (n_tasks, n_rows, *input).
+
+        Returns
+        -------
+        Tensor of shape (n_tasks, n_support + n_query, ...)
         """
         if self.mixes_rows:
             return torch.cat([function(rows.X) for rows in episodes], dim=1)
@@ -136,6 +210,10 @@ class Learner(nn.Module):
         """State of one task with an empty support; None for classes of its own.
 
         It is the prior of learners that read supports of any size.
+
+        Returns
+        -------
+        dict of str to Tensor, or None
         """
         if self.spec.kind == TaskKind.OWN:
             return None
@@ -145,31 +223,88 @@ class Learner(nn.Module):
         return self.adapt(Rows(X, y, empty, self.spec.n_classes))
 
     def prior_state(self) -> State | None:
-        """State of one task of which nothing is known, or None if there is no prior."""
+        """State of one task of which nothing is known, or None if there is no prior.
+
+        An estimator whose learner has none adapts, at the end of `fit`, to rows drawn
+        evenly from all tasks, and so has an answer with zero shots all the same.
+
+        Returns
+        -------
+        dict of str to Tensor, or None
+            It must be what `adapt` returns for a support without rows.
+        """
         return None
 
     def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
-        """Loss of each episode, the quantity that meta-training lowers on average."""
+        """Loss of each episode, the quantity that meta-training lowers on average.
+
+        Parameters
+        ----------
+        episodes : Episodes
+            A meta-batch, or a chunk of one.
+
+        Returns
+        -------
+        Tensor of shape (n_tasks,)
+        """
         state = self.adapt(episodes.support)
         return row_loss(self.predict(state, episodes.query.X), episodes.query)
 
     def training_batches(self, source: EpisodeSource) -> Callable[[], Episodes]:
-        """Return what draws a meta-batch; not all learners train on episodes."""
+        """Return what draws a meta-batch; not all learners train on episodes.
+
+        Parameters
+        ----------
+        source : EpisodeSource
+            The tasks that `fit` was given.
+
+        Returns
+        -------
+        callable
+        """
         return source.draw
 
     def begin_update(self, progress: float) -> None:
         """Get ready for a meta-update; called before each of them.
 
-        `progress` is the share of the meta-updates of this `fit` that are done. In
-        evaluation mode the loss must not depend on it, as epochs are compared by it.
+        Parameters
+        ----------
+        progress : float
+            Share of the meta-updates of this `fit` that are done. In evaluation mode
+            the loss must not depend on it, as epochs are compared by it.
         """
 
     def for_training(self, episodes: Episodes) -> Episodes:
-        """Change a whole meta-batch, before it is cut into chunks."""
+        """Change a whole meta-batch, before it is cut into chunks.
+
+        Parameters
+        ----------
+        episodes : Episodes
+            As drawn.
+
+        Returns
+        -------
+        Episodes
+            To be trained on: here the same.
+        """
         return episodes
 
     def accumulate(self, episodes: Episodes, scale: float) -> Tensor:
-        """Return the losses; add the gradient of `scale` times their sum to `grad`."""
+        """Return the losses; add the gradient of `scale` times their sum to `grad`.
+
+        Parameters
+        ----------
+        episodes : Episodes
+            A chunk of a meta-batch.
+
+        scale : float
+            One over the number of tasks of the whole meta-batch.
+
+        Returns
+        -------
+        Tensor of shape (n_tasks,)
+            Without a graph.
+        """
         compiler = self.compiler
         if compiler is None or compiler.gave_up:
             losses = self(episodes)
@@ -185,15 +320,34 @@ class Learner(nn.Module):
         return losses.detach()
 
     def can_compile(self, episodes: Episodes) -> bool:
-        """Whether ``compile=True`` has a graph to make of `meta_loss`."""
+        """Whether ``compile=True`` has a graph to make of `meta_loss`.
+
+        Parameters
+        ----------
+        episodes : Episodes
+            The first chunk.
+
+        Returns
+        -------
+        bool
+        """
         return True
 
     def auto_chunk_size(self, episodes: Episodes) -> int:
-        """Tasks that go through `meta_loss` together with ``chunk_size="auto"``.
+        """Say how many tasks go through `meta_loss` with ``chunk_size="auto"``.
 
         Asked before every meta-update, so it must be cheap. As many here as keep the
         largest activation of one pass over all rows small; a learner that keeps a graph
         for every task's weights gives fewer.
+
+        Parameters
+        ----------
+        episodes : Episodes
+            The whole meta-batch.
+
+        Returns
+        -------
+        int
         """
         n_tasks = len(episodes.query.X)
         n_rows = max(episodes.support.X.shape[1], episodes.query.X.shape[1])
@@ -214,6 +368,17 @@ class Learner(nn.Module):
         return self._activations
 
     def forward(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
+        """Loss of each episode; tasks one by one where their rows look at one another.
+
+        Parameters
+        ----------
+        episodes : Episodes
+            A meta-batch, or a chunk of one.
+
+        Returns
+        -------
+        Tensor of shape (n_tasks,)
+        """
         if self.mixes_rows and not is_unpadded(episodes):
             alone = map(without_padding, split_episodes(episodes, 1))
             return torch.cat([self.meta_loss(episode) for episode in alone])

@@ -45,7 +45,20 @@ def masked_mean(
     values: Tensor,  # shape: (n_tasks, n_rows)
     mask: Tensor,  # shape: (n_tasks, n_rows)
 ) -> Tensor:  # shape: (n_tasks,)
-    """Mean over the real rows of each task; 0 for a task that has none."""
+    """Mean over the real rows of each task; 0 for a task that has none.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n_tasks, n_rows)
+        A number for each row, padding included.
+
+    mask : Tensor of shape (n_tasks, n_rows)
+        1 for a real row, 0 for padding.
+
+    Returns
+    -------
+    Tensor of shape (n_tasks,)
+    """
     return (values * mask).sum(1) / mask.sum(1).clamp(min=1)
 
 
@@ -57,6 +70,18 @@ def row_loss(
 
     Cross-entropy for classes; squared error for a mean; Gaussian negative
     log-likelihood for a mean and a log-variance.
+
+    Parameters
+    ----------
+    output : Tensor of shape (n_tasks, n_rows, n_outputs)
+        What `Learner.predict` returned.
+
+    rows : Rows
+        The rows that were predicted, with their targets.
+
+    Returns
+    -------
+    Tensor of shape (n_tasks,)
     """
     if rows.n_classes:
         output = mask_absent_classes(output, rows.ways)

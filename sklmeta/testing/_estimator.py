@@ -294,4 +294,11 @@ def one_table(case: Case) -> None:
 
 @ESTIMATOR.add("it passes the checks of scikit-learn", lambda case: case.is_as_given)
 def scikit_learn(case: Case) -> None:
-    check_estimator(case.fresh(), on_skip=None)
+    results = check_estimator(case.fresh(), on_skip=None, on_fail=None)
+    failed = [
+        f"{result['check_name']} ({result['exception']!r})"
+        for result in results
+        if result["status"] == "failed"
+    ]
+    if failed:
+        raise AssertionError(f"It fails {'; '.join(failed)}.")
