@@ -41,6 +41,10 @@ class Kernel(nn.Module):
     def variance(self) -> Tensor:  # shape: ()
         return (self.log_variance + self.start).to(torch.float64).exp()
 
+    def quantities(self) -> dict[str, Tensor]:
+        """What was learned, by name."""
+        return {"variance": self.variance()}
+
     def forward(
         self,
         left: Tensor,  # shape: (n_tasks, n_left, n_features)
@@ -69,6 +73,9 @@ class RBF(Kernel):
         # Squared distances grow with the number of features.
         scale = self.log_lengthscale.to(torch.float64).exp()
         return scale * math.sqrt(self.n_features)
+
+    def quantities(self) -> dict[str, Tensor]:
+        return {"variance": self.variance(), "lengthscale": self.lengthscale()}
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         scale = self.lengthscale()
@@ -126,9 +133,19 @@ class Spectral(Kernel):
         self.log_lengthscale = nn.Parameter(torch.zeros(shape))
         self.frequencies = nn.Parameter(torch.randn(shape) / math.sqrt(n_features))
 
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+    def lengthscale(self) -> Tensor:  # shape: (n_components, n_features)
         scale = self.log_lengthscale.to(torch.float64).exp()
-        scale = scale * math.sqrt(self.n_features)
+        return scale * math.sqrt(self.n_features)
+
+    def quantities(self) -> dict[str, Tensor]:
+        return {
+            "variance": self.variance(),
+            "lengthscale": self.lengthscale(),
+            "frequency": self.frequencies,
+        }
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        scale = self.lengthscale()
         total = left.new_zeros(())
         for q, variance in enumerate(self.variance()):
             envelope = squared_distance(left / scale[q], right / scale[q])
@@ -149,14 +166,14 @@ class Sum(Kernel):
         self.kernels = nn.ModuleList(kernels)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        first, *others = (kernel(left, right) for kernel in self._kernels())
+        first, *others = (kernel(left, right) for kernel in self.parts())
         return sum(others, start=first)
 
     def diagonal(self, rows: Tensor) -> Tensor:
-        first, *others = (kernel.diagonal(rows) for kernel in self._kernels())
+        first, *others = (kernel.diagonal(rows) for kernel in self.parts())
         return sum(others, start=first)
 
-    def _kernels(self) -> list[Kernel]:
+    def parts(self) -> list[Kernel]:
         return cast(list[Kernel], list(self.kernels))
 
 
@@ -169,7 +186,7 @@ KERNELS: dict[str, type[Kernel]] = {
 }
 
 
-def make_kernel(name: str, n_features: int) -> Kernel:
+def make_kernel(name: str, n_features: int) -> Sum:
     """Make a kernel from its name, or several joined by "+".
 
     Raises

@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 import numbers
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sklmeta._compat import Interval
@@ -188,6 +190,11 @@ class BayesianLinearLearner(RawFeaturesLearner):
         log_variance = (variance + self.noise_variance()).log()
         return torch.cat([mean, log_variance[..., None]], dim=-1)
 
+    def prior_covariance(self) -> Tensor:  # shape: (n_features, n_features)
+        """Covariance of a task's weights."""
+        diagonal, low_rank = self._prior_covariance()
+        return diagonal.diag() + low_rank @ low_rank.mT
+
     def _prior_covariance(self) -> tuple[Tensor, Tensor]:
         """Diagonal (n_features,) and low-rank factor (n_features, rank)."""
         dtype = torch.float64
@@ -220,6 +227,10 @@ def _eye_like(matrix: Tensor) -> Tensor:  # shape: (n, n)
     return torch.eye(size, dtype=matrix.dtype, device=matrix.device)
 
 
+def _prior_mean(learner: BayesianLinearLearner) -> Tensor:  # shape: (n_features,)
+    return learner.prior_mean
+
+
 class BayesianLinearRegressor(PredictiveStdMixin, BaseMetaEstimator):
     """Bayesian linear regression with a prior learned across tasks (ALPaCA).
 
@@ -245,6 +256,16 @@ class BayesianLinearRegressor(PredictiveStdMixin, BaseMetaEstimator):
 
     Attributes
     ----------
+    prior_mean_ : ndarray of shape (n_coefficients,)
+        Mean of a task's coefficients by the learned prior, in the units of X and y:
+        those of the encoder's features, of the features of X, and the intercept.
+
+    prior_covariance_ : ndarray of shape (n_coefficients, n_coefficients)
+        Their covariance. Without an encoder it says how much tasks differ, and in what.
+
+    noise_std_ : float
+        Standard deviation of a target about its task's function, in the units of y.
+
     See `sklmeta.estimator.Parameters` for `tasks_`, `engine_`, `n_features_in_`,
     `feature_names_in_`, `n_iter_`, `history_`, `compile_time_` and `n_guarded_`.
 
@@ -294,6 +315,37 @@ class BayesianLinearRegressor(PredictiveStdMixin, BaseMetaEstimator):
     _parameter_constraints = {
         "rank": [Interval(numbers.Integral, 0, None, closed="left")]
     }
+
+    @property
+    def prior_mean_(self) -> NDArray[np.float64]:
+        """Mean of a task's coefficients, by the learned prior."""
+        linear, shift = self._to_user_units()
+        return linear @ self._of_learner(_prior_mean) + shift
+
+    @property
+    def prior_covariance_(self) -> NDArray[np.float64]:
+        """Covariance of a task's coefficients, by the learned prior."""
+        linear, _ = self._to_user_units()
+        covariance = self._of_learner(BayesianLinearLearner.prior_covariance)
+        return linear @ covariance @ linear.T
+
+    @property
+    def noise_std_(self) -> float:
+        """Standard deviation of a target about its task's linear function."""
+        variance = self._of_learner(BayesianLinearLearner.noise_variance)
+        return float(np.sqrt(variance) * self._fitted.y_scaling.unit)
+
+    def _to_user_units(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The linear map of coefficients from standardised units, and its shift."""
+        size = len(self._of_learner(_prior_mean))
+        x_scaling, y_scaling = self._fitted.x_scaling, self._fitted.y_scaling
+        linear, shift = np.eye(size) * y_scaling.unit, np.zeros(size)
+        if x_scaling.scale is not None and x_scaling.mean is not None:
+            raw = slice(size - 1 - len(x_scaling.scale), size - 1)
+            linear[raw, raw] /= x_scaling.scale
+            linear[-1, raw] = -y_scaling.unit * x_scaling.mean / x_scaling.scale
+        shift[-1] = 0.0 if y_scaling.mean is None else float(y_scaling.mean)
+        return linear, shift
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
         encoder_or_none = self._unless_empty(encoder)

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklmeta._compat import StrOptions
@@ -19,6 +21,7 @@ from sklmeta.closed_form.gaussian_process import (
 from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
 from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.learner import Learner, TaskSpec
+from sklmeta.learners.torch_state import to_numpy
 
 _CONSTRAINTS: dict[str, Any] = {
     "kernel": [str],
@@ -28,7 +31,30 @@ _CONSTRAINTS: dict[str, Any] = {
 }
 
 
-class DeepKernelRegressor(PredictiveStdMixin, BaseMetaEstimator):
+class _DeepKernelAttributes(BaseMetaEstimator):
+    """What was learned of the kernel and the noise."""
+
+    @property
+    def kernel_(self) -> list[dict[str, Any]]:
+        """The terms of the learned kernel: name, variance, length scales."""
+        check_is_fitted(self)
+        unit = self._fitted.y_scaling.unit
+        with self._lent_learner() as learner:
+            terms = cast(DeepKernelLearner, learner).kernel.parts()
+            found = [
+                {"name": type(term).__name__.lower(), **to_numpy(term.quantities())}
+                for term in terms
+            ]
+        return [{**term, "variance": term["variance"] * unit**2} for term in found]
+
+    @property
+    def noise_std_(self) -> float:
+        """Standard deviation of a target about its task's function."""
+        variance = self._of_learner(DeepKernelLearner.noise_variance)
+        return float(np.sqrt(variance) * self._fitted.y_scaling.unit)
+
+
+class DeepKernelRegressor(PredictiveStdMixin, _DeepKernelAttributes):
     """Gaussian process with a kernel learned across tasks (deep kernel transfer, DKT).
 
     Every task is a Gaussian process on the features of a meta-learned encoder; the
@@ -68,6 +94,14 @@ class DeepKernelRegressor(PredictiveStdMixin, BaseMetaEstimator):
 
     Attributes
     ----------
+    kernel_ : list of dict
+        The terms of the learned kernel: ``name``, ``variance`` in squared units of y
+        and, where the kernel has them, ``lengthscale`` and ``frequency`` of each of its
+        features: the encoder's, and with `raw` those of X in standard deviations.
+
+    noise_std_ : float
+        Standard deviation of a target about its task's function, in the units of y.
+
     See `sklmeta.estimator.Parameters` for `tasks_`, `engine_`, `n_features_in_`,
     `feature_names_in_`, `n_iter_`, `history_`, `compile_time_` and `n_guarded_`.
 
@@ -134,7 +168,7 @@ class DeepKernelRegressor(PredictiveStdMixin, BaseMetaEstimator):
         )
 
 
-class DeepKernelClassifier(MetaClassifierMixin, BaseMetaEstimator):
+class DeepKernelClassifier(MetaClassifierMixin, _DeepKernelAttributes):
     """Gaussian processes of one class against the rest (deep kernel transfer, DKT).
 
     Every class of a task is a Gaussian-process regression on labels of plus and minus
@@ -188,6 +222,13 @@ class DeepKernelClassifier(MetaClassifierMixin, BaseMetaEstimator):
 
     Attributes
     ----------
+    kernel_ : list of dict
+        The terms of the learned kernel: ``name``, ``variance`` and, where the kernel
+        has them, ``lengthscale`` and ``frequency`` of each of its features.
+
+    noise_std_ : float
+        Standard deviation of a label, plus or minus one, about its task's function.
+
     classes_ : ndarray of shape (n_classes,)
         The classes; where these are a task's own, those of the adapted tasks.
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,11 @@ class Scaling(NamedTuple):
     @classmethod
     def identity(cls) -> Scaling:
         return cls(None, None)
+
+    @property
+    def unit(self) -> Any:
+        """The scale; 1 where the data are left alone."""
+        return 1.0 if self.scale is None else self.scale
 
     @classmethod
     def of(cls, X: NDArray) -> Scaling:

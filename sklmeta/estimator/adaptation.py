@@ -25,7 +25,7 @@ from sklmeta.episodes.gather import gather
 from sklmeta.episodes.rows import Rows
 from sklmeta.estimator.state import Chunk, Fitted, SupportRows, TaskModels
 from sklmeta.learners.encoders import batch_statistics, normalisations
-from sklmeta.learners.learner import Learner
+from sklmeta.learners.learner import Learner, State
 from sklmeta.learners.losses import mask_absent_classes
 from sklmeta.learners.shapes import check_outputs, check_state
 from sklmeta.learners.torch_state import to_numpy, to_torch, torch_dtype
@@ -199,7 +199,7 @@ def _predict_tasks(
         present = np.flatnonzero(sizes[chunk.tasks])
         if not len(present):
             continue
-        state = _state_of(learner, chunk, X)
+        state = _state_of(learner, chunk, str(X.device))
         for members, index in _blocks(chunk, present, order, offsets, alone):
             values = _predict_block(learner, state, chunk.ways, members, X[index])
             if outputs is None:
@@ -212,6 +212,14 @@ def _predict_tasks(
             outputs[index[real], : values.shape[-1]] = values[real]
     assert outputs is not None, "there is at least one row to predict"
     return outputs
+
+
+def states_of(
+    learner: Learner, models: TaskModels, device: str
+) -> Iterator[tuple[Chunk, State]]:
+    """Yield each chunk of tasks with the learner's state of it."""
+    for chunk in models.chunks:
+        yield chunk, _state_of(learner, chunk, device)
 
 
 def _blocks(
@@ -246,8 +254,7 @@ def _blocks(
         yield present[member[some]], take_padded(order, index)
 
 
-def _state_of(learner: Learner, chunk: Chunk, X: RowTable) -> dict[str, Tensor]:
-    device = str(X.device)
+def _state_of(learner: Learner, chunk: Chunk, device: str) -> State:
     if chunk.state is not None:
         return to_torch(chunk.state, device)
     assert chunk.support is not None, "a chunk has one or the other"

@@ -142,8 +142,5 @@ class PredictiveStdMixin(MetaRegressorMixin):
         mean = self._mean(outputs)
         if not return_std:
             return mean
-        std = np.exp(0.5 * outputs[:, 1])
-        scale = self._fitted.y_scaling.scale
-        if scale is not None:
-            std = std * scale
+        std = np.exp(0.5 * outputs[:, 1]) * self._fitted.y_scaling.unit
         return mean, std.astype(self._fitted.dtype)

@@ -5,29 +5,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
+from torch import Tensor, nn
 
 from sklmeta._compat import CallbackSupportMixin
 from sklmeta.data.codes import IntArray
 from sklmeta.data.kinds import TaskKind
 from sklmeta.data.rows import RowTable, row_table
 from sklmeta.data.validation import Table, check_rows, check_ways
-from sklmeta.estimator.adaptation import adapt_to, adapt_to_nothing, outputs_of
+from sklmeta.estimator.adaptation import (
+    adapt_to,
+    adapt_to_nothing,
+    outputs_of,
+    states_of,
+)
 from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.estimator.fitting import EpochCallbacks, MetaTraining
 from sklmeta.estimator.parameters import Parameters
 from sklmeta.estimator.state import Fitted, LearnerPool, TaskModels
 from sklmeta.evaluation.few_shot import few_shot_score
 from sklmeta.learners.encoders import build_encoder
-from sklmeta.learners.learner import Learner, TaskSpec
+from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.learners.torch_state import (
     own_generator,
     resolve_device,
@@ -143,7 +149,12 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
     ) -> Learner:
         """Build a learner to train; torch's generators are seeded meanwhile."""
         with seeded_torch(seed):
-            return self._assemble_learner(kind, input_shape, n_classes)
+            learner = self._assemble_learner(kind, input_shape, n_classes)
+        self._advise(learner)
+        return learner
+
+    def _advise(self, learner: Learner) -> None:
+        """Warn of what will not be learned, before the training starts."""
 
     def _assemble_learner(
         self, kind: str, input_shape: tuple[int, ...], n_classes: int
@@ -219,6 +230,34 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
         self._check_shape(X)
         device, dtype = resolve_device(self.device), torch_dtype(self._fitted.dtype)
         return row_table(X, device, dtype, self._fitted.x_scaling, read_once=True)
+
+    def _of_learner(self, quantity: Callable[[Any], Tensor]) -> NDArray[np.float64]:
+        """Return a learned quantity."""
+        check_is_fitted(self)
+        with self._lent_learner() as learner, torch.no_grad():
+            return quantity(learner).to("cpu", torch.float64).numpy().copy()
+
+    def _of_states(
+        self, describe: Callable[[Any, State], Tensor]
+    ) -> dict[Any, NDArray]:
+        """What `describe` says of each task's state, by its label; of one task, None.
+
+        Where classes are a task's own the first axis of its entry is its classes.
+        """
+        check_is_fitted(self)
+        models: TaskModels | None = self._adaptation.model
+        if models is None:
+            raise AttributeError("There is no state yet: call adapt(X, y) first.")
+        labels, found = self._adaptation.labels, {}
+        with self._lent_learner() as learner, torch.no_grad():
+            for chunk, state in states_of(learner, models, resolve_device(self.device)):
+                values = describe(learner, state).cpu().numpy()
+                for i, task in enumerate(chunk.tasks):
+                    own = (
+                        values[i] if chunk.ways is None else values[i, : chunk.ways[i]]
+                    )
+                    found[None if labels is None else labels[task]] = own
+        return found
 
     def _options(self, X: Any) -> dict[str, Any]:
         return {"dtype": (np.float64, np.float32), "allow_nd": True}

@@ -9,9 +9,13 @@ import numbers
 import warnings
 from typing import Any
 
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
 from sklmeta._compat import Interval, StrOptions
 from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.network import ENGINES
+from sklmeta.learners.torch_state import to_numpy
 
 
 class InnerLoopParameters(BaseMetaEstimator):
@@ -50,12 +54,25 @@ class DescentParameters(InnerLoopParameters):
         "engine": [StrOptions(set(ENGINES))],
     }
 
-    def _warn_if_body_stays(self, learner: Any) -> None:
-        if learner.body_stays and not hasattr(self, "_fitted"):
+    @property
+    def inner_lr_(self) -> dict[str, NDArray]:
+        """Learned step size of each parameter tensor, or of each of its entries."""
+        check_is_fitted(self)
+        with self._lent_learner() as learner:
+            step_sizes: Any = getattr(learner, "step_sizes", None)
+            if step_sizes is None:
+                raise AttributeError(
+                    "inner_lr_ is there where step sizes are learned: in Meta-SGD, and "
+                    "in MAML with learn_inner_lr=True."
+                )
+            return to_numpy(step_sizes())
+
+    def _advise(self, learner: Any) -> None:
+        if learner.body_stays:
             warnings.warn(
                 "With head_init='shared' and inner_steps=1 adaptation leaves the "
                 "encoder as it is: from identical class vectors its first gradient is "
                 "zero. Use inner_steps >= 2, or head_init='prototypes'.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=2,
             )

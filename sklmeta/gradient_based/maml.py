@@ -145,9 +145,7 @@ class _MAMLParameters(DescentParameters):
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> MAMLLearner:
         own = ("multi_step_loss", "learn_inner_lr", "derivative_order_annealing")
         params = self._inner_params("first_order", "engine", *own)
-        learner = MAMLLearner(spec, encoder, **params)
-        self._warn_if_body_stays(learner)
-        return learner
+        return MAMLLearner(spec, encoder, **params)
 
 
 class MAMLClassifier(MetaClassifierMixin, _MAMLParameters):
@@ -211,6 +209,10 @@ class MAMLClassifier(MetaClassifierMixin, _MAMLParameters):
 
     Attributes
     ----------
+    inner_lr_ : dict of str to ndarray of shape (inner_steps, ...)
+        Learned step size of every parameter tensor of the network in every step, by the
+        tensor's name; with ``learn_inner_lr=True``.
+
     classes_ : ndarray of shape (n_classes,)
         The classes; where these are a task's own, those of the adapted tasks.
 
@@ -304,6 +306,10 @@ class MAMLRegressor(MetaRegressorMixin, _MAMLParameters):
 
     Attributes
     ----------
+    inner_lr_ : dict of str to ndarray of shape (inner_steps, ...)
+        Learned step size of every parameter tensor of the network in every step, by the
+        tensor's name; with ``learn_inner_lr=True``.
+
     See `sklmeta.estimator.Parameters` for `tasks_`, `engine_`, `n_features_in_`,
     `feature_names_in_`, `n_iter_`, `history_`, `compile_time_` and `n_guarded_`.
 

@@ -46,9 +46,7 @@ class _MetaSGDParameters(DescentParameters):
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> MetaSGDLearner:
         params = self._inner_params("first_order", "engine")
-        learner = MetaSGDLearner(spec, encoder, **params)
-        self._warn_if_body_stays(learner)
-        return learner
+        return MetaSGDLearner(spec, encoder, **params)
 
 
 class MetaSGDClassifier(MetaClassifierMixin, _MetaSGDParameters):
@@ -100,6 +98,10 @@ class MetaSGDClassifier(MetaClassifierMixin, _MetaSGDParameters):
 
     Attributes
     ----------
+    inner_lr_ : dict of str to ndarray of shape (1, *shape)
+        Learned step size of every entry of every parameter of the network, by the
+        parameter's name.
+
     classes_ : ndarray of shape (n_classes,)
         The classes; where these are a task's own, those of the adapted tasks.
 
@@ -179,6 +181,10 @@ class MetaSGDRegressor(MetaRegressorMixin, _MetaSGDParameters):
 
     Attributes
     ----------
+    inner_lr_ : dict of str to ndarray of shape (1, *shape)
+        Learned step size of every entry of every parameter of the network, by the
+        parameter's name.
+
     See `sklmeta.estimator.Parameters` for `tasks_`, `engine_`, `n_features_in_`,
     `feature_names_in_`, `n_iter_`, `history_`, `compile_time_` and `n_guarded_`.
 

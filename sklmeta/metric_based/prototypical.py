@@ -9,7 +9,10 @@ meta-learned encoder; adaptation is that mean and nothing else.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -125,6 +128,15 @@ class PrototypicalLearner(PrototypeLearner):
             state["cholesky"] = torch.linalg.cholesky_ex(covariances)[0]
         return state
 
+    def prototypes(
+        self, state: State
+    ) -> Tensor:  # shape: (n_tasks, n_classes, n_embedding)
+        """The prototypes in the space of `embed`."""
+        parts = state["prototypes"].transpose(1, 2).flatten(2) / self.n_members**0.5
+        if self.raw:
+            parts = torch.cat([parts, state["raw_prototypes"][:, 0]], dim=-1)
+        return parts
+
     def _member_logits(
         self,
         state: State,
@@ -193,6 +205,11 @@ class ProtoNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameters):
 
     Attributes
     ----------
+    prototypes_ : ndarray of shape (n_classes, n_embedding)
+        Class means of the task that is adapted to, in the space of `transform` and the
+        order of `classes_`. After adapting to many tasks a dict of them by the task's
+        label, each with the rows of its own classes.
+
     classes_ : ndarray of shape (n_classes,)
         The classes; where these are a task's own, those of the adapted tasks.
 
@@ -238,6 +255,12 @@ class ProtoNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameters):
     metric: str = "sqeuclidean"
 
     _parameter_constraints = {"metric": [StrOptions(set(METRICS))]}
+
+    @property
+    def prototypes_(self) -> NDArray | dict[Any, NDArray]:
+        """Class means of the task that is adapted to, or of each by its label."""
+        found = self._of_states(lambda learner, state: learner.prototypes(state))
+        return found.get(None, found)
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
         return self._make_metric_learner(

@@ -38,7 +38,8 @@ from sklmeta.calibration import (
 from sklmeta.comparing._statistics import bootstrap_interval
 from sklmeta.datasets import make_classification_tasks, make_linear_tasks
 from sklmeta.evaluation.conformal import collect_scores, conformal_quantile, least_tasks
-from sklmeta.evaluation.temperature import fit_temperature, soften
+from sklmeta.evaluation.probabilities import soften
+from sklmeta.evaluation.temperature import fit_temperature
 
 
 def linear_tasks(n_tasks, *, first=0, n_rows=(12, 30), seed=0):

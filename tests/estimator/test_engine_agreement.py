@@ -64,16 +64,17 @@ def train(request):
 
 
 def assert_same_weights(actual, expected):
-    assert actual._fitted.weights.keys() == expected._fitted.weights.keys()
-    for name, value in actual._fitted.weights.items():
-        np.testing.assert_allclose(value, expected._fitted.weights[name], rtol=0, atol=1e-5)
+    actual, expected = actual._fitted.weights, expected._fitted.weights
+    assert actual.keys() == expected.keys()
+    for name, value in actual.items():
+        np.testing.assert_allclose(value, expected[name], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", GRADIENT_BASED)
 def test_engines_train_the_same_weights(name, train):
     expected = train(name, engine="loop")
-    start = train(name, engine="loop", max_iter=0)
-    moved = [np.abs(expected._fitted.weights[k] - v).max() for k, v in start._fitted.weights.items()]
+    start = train(name, engine="loop", max_iter=0)._fitted.weights
+    moved = [np.abs(expected._fitted.weights[k] - v).max() for k, v in start.items()]
     assert max(moved) > 1e-2
     for engine in ("auto", "adjoint", "batched", "vmap"):
         estimator = train(name, engine=engine)

@@ -207,10 +207,3 @@ def test_arguments_that_the_module_lacks(regression_tasks):
         regressor(module=nn.Linear).fit(X, y, task=task)
     with pytest.raises(ValueError, match="hidden_layer_sizes must hold positive ints"):
         regressor(hidden_layer_sizes=(6.0,)).fit(X, y, task=task)
-
-
-def test_task_is_not_taken_for_weights(regression_tasks):
-    X, y, task = regression_tasks
-    est = regressor().fit(X, y, task=task)
-    with pytest.raises(TypeError, match="positional argument"):
-        est.score(X, y, task)

@@ -220,7 +220,8 @@ def fitted(data=SINUSOIDS, cls=MAMLRegressor, **params):
 
 
 def assert_equal_weights(one, other, equal=True):
-    same = [np.array_equal(v, other._fitted.weights[n]) for n, v in one._fitted.weights.items()]
+    one, other = one._fitted.weights, other._fitted.weights
+    same = [np.array_equal(value, other[name]) for name, value in one.items()]
     assert all(same) is equal
 
 

@@ -77,9 +77,9 @@ def test_fit_is_reproducible_and_leaves_the_global_generator_alone():
 def test_moments_travel_with_the_estimator():
     X, y, task = make_sinusoids(20, n_rows=30, random_state=0)
     est = ReptileRegressor(max_iter=20, random_state=0).fit(X, y, task=task)
-    moments = est._fitted.weights["second_moment"]
-    assert (moments > 0).mean() > 0.5
-    assert est._fitted.weights["n_inner_steps"] == 20 * est.meta_batch_size * est.inner_steps
+    weights = est._fitted.weights
+    assert (weights["second_moment"] > 0).mean() > 0.5
+    assert weights["n_inner_steps"] == 20 * est.meta_batch_size * est.inner_steps
     loaded = pickle.loads(pickle.dumps(est))
     both = [e.adapt(X[:10], y[:10]).predict(X[10:30]) for e in (est, loaded)]
     assert (both[0] == both[1]).all()

@@ -137,8 +137,9 @@ models = [
     ).fit(X, y, task=task)
     for compiled in (False, True)
 ]
-for name, value in models[0]._fitted.weights.items():
-    np.testing.assert_allclose(models[1]._fitted.weights[name], value, rtol=0, atol=1e-5)
+plain, compiled = (model._fitted.weights for model in models)
+for name, value in plain.items():
+    np.testing.assert_allclose(compiled[name], value, rtol=0, atol=1e-5)
 assert models[1].engine_ == "adjoint"
 assert models[1].compile_time_ > 0
 """
