@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.pooled import pool_rows, stream_rows
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.episodes.source import EpisodeSource
@@ -70,7 +71,7 @@ class FineTuneLearner(Learner):
             raise ValueError(f"head must be in {HEADS}, got {head!r}.")
         if tune not in TUNED:
             raise ValueError(f"tune must be in {TUNED}, got {tune!r}.")
-        if head == "cosine" and spec.kind == "regression":
+        if head == "cosine" and spec.kind == TaskKind.REGRESSION:
             raise ValueError("head='cosine' is for classes.")
         self.encoder = encoder
         self.cosine, self.tunes_all = head == "cosine", tune == "all"
@@ -80,7 +81,7 @@ class FineTuneLearner(Learner):
         self.engine = Engine(encoder)
         if self.cosine:
             self.log_scale = nn.Parameter(torch.tensor(FIRST_SCALE).log())
-        self._new_head({"regression": 1, "shared": spec.n_classes}.get(spec.kind, 0))
+        self._new_head(spec.width(regression=1, own=0))
 
     def _new_head(
         self, n_outputs: int, generator: torch.Generator | None = None
@@ -95,7 +96,7 @@ class FineTuneLearner(Learner):
         self, state_dict: dict[str, Any], prefix: str, *args: Any
     ) -> None:
         # How many classes all training tasks have together, only the weights tell.
-        if self.spec.kind == "own" and f"{prefix}weight" in state_dict:
+        if self.spec.kind == TaskKind.OWN and f"{prefix}weight" in state_dict:
             like, n_outputs = self.weight, len(state_dict[f"{prefix}weight"])
             self._new_head(n_outputs, torch.Generator())  # what it draws is overwritten
             self.to(like.device, like.dtype)
@@ -106,7 +107,7 @@ class FineTuneLearner(Learner):
     def training_batches(self, source: EpisodeSource) -> Callable[[], Episodes]:
         """Draw rows of all tasks; the head has an output for every class of theirs."""
         pooled = pool_rows(source)
-        if self.spec.kind == "own" and len(self.weight) != pooled.n_classes:
+        if self.spec.kind == TaskKind.OWN and len(self.weight) != pooled.n_classes:
             seed = int(source.rng.integers(2**31))
             self._new_head(pooled.n_classes, torch.Generator().manual_seed(seed))
         stream = stream_rows(pooled, self.batch_size, source.rng)
@@ -129,7 +130,7 @@ class FineTuneLearner(Learner):
         with torch.no_grad():
             features = self.encode(support.X)
             start = self._pooled_head(n_tasks)
-            if self.spec.kind == "own":
+            if self.spec.kind == TaskKind.OWN:
                 start, absent = self._own_head(features, support)
             if self.tunes_all:
                 start = {**self._own_encoder(n_tasks), **start}
@@ -160,7 +161,7 @@ class FineTuneLearner(Learner):
 
     def prior_state(self) -> State | None:
         """Return the pooled network, unless classes are a task's own."""
-        if self.spec.kind == "own":
+        if self.spec.kind == TaskKind.OWN:
             return None
         head = self._pooled_head(1)
         return {**self._own_encoder(1), **head} if self.tunes_all else head

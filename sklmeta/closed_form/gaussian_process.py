@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from sklmeta.closed_form._cholesky import jittered_cholesky
 from sklmeta.closed_form._kernels import make_kernel
+from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.learners.learner import ACTIVATION_BYTES, Learner, State, TaskSpec
 from sklmeta.learners.losses import row_loss
@@ -91,11 +92,11 @@ class DeepKernelLearner(Learner):
         self.log_noise = nn.Parameter(torch.tensor(-2.0))
         n_outputs = max(1, spec.n_classes)
         self.prior_mean = nn.Parameter(torch.zeros(n_outputs))
-        if mean == "linear" and spec.kind != "own":
+        if mean == "linear" and spec.kind != TaskKind.OWN:
             self.mean_weights = nn.Parameter(torch.zeros(n_features, n_outputs))
         else:
             self.register_parameter("mean_weights", None)
-        if spec.kind != "regression":
+        if spec.kind != TaskKind.REGRESSION:
             self.log_temperature = nn.Parameter(torch.tensor(0.0))
 
     def features(
@@ -153,7 +154,7 @@ class DeepKernelLearner(Learner):
         rows = _joined(support, query)
         evidence, factor, white = self._evidence(features, rows)
         loss = -evidence / rows.mask.sum(1).clamp(min=1)
-        if self.spec.kind != "regression":
+        if self.spec.kind != TaskKind.REGRESSION:
             # The marginal likelihood says nothing of the temperature. The factor of all
             # rows begins with the support's, and beside that stands the query.
             with torch.no_grad():
@@ -161,7 +162,7 @@ class DeepKernelLearner(Learner):
                 prior = self._prior(of_query, self._level(support))
                 mean = prior + beside @ white[:, :n_support]
                 variance = self._variance(of_query, beside.mT)
-            absent = _is_absent(support) if self.spec.kind == "own" else None
+            absent = _is_absent(support) if self.spec.kind == TaskKind.OWN else None
             loss = loss + row_loss(self._output(mean, variance, absent), query)
         return loss.to(dtype)
 
@@ -207,7 +208,7 @@ class DeepKernelLearner(Learner):
             "alpha": torch.cholesky_solve(residual, factor),
             "level": level,
         }
-        if self.spec.kind == "own":
+        if self.spec.kind == TaskKind.OWN:
             state["absent"] = _is_absent(support)
         return state
 
@@ -233,7 +234,7 @@ class DeepKernelLearner(Learner):
     def _output(
         self, mean: Tensor, variance: Tensor, absent: Tensor | None
     ) -> Tensor:  # shape: (n_tasks, n_rows, 2 or n_classes)
-        if self.spec.kind == "regression":
+        if self.spec.kind == TaskKind.REGRESSION:
             return torch.cat([mean, variance.log()], dim=-1)
         temperature = self.log_temperature.to(mean.dtype).exp()
         logits = temperature * 2 * mean / variance
@@ -244,7 +245,7 @@ class DeepKernelLearner(Learner):
     def _level(self, rows: Rows) -> Tensor:  # shape: (n_tasks, n_outputs)
         """The constant part of the prior mean."""
         level = self.prior_mean.to(torch.float64).expand(len(rows.X), -1)
-        if self.spec.kind == "regression":
+        if self.spec.kind == TaskKind.REGRESSION:
             return level
         ways = level.new_full((len(rows.X),), rows.n_classes)
         if rows.ways is not None:
@@ -269,7 +270,7 @@ class DeepKernelLearner(Learner):
         level: Tensor,  # shape: (n_tasks, n_outputs)
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
         """Deviations of the targets from the prior mean; 0 for padding."""
-        if self.spec.kind == "regression":
+        if self.spec.kind == TaskKind.REGRESSION:
             targets = rows.y.to(features.dtype)[..., None]
         else:
             targets = 2 * F.one_hot(rows.y, rows.n_classes).to(features.dtype) - 1

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from sklmeta._compat import StrOptions
 from sklmeta.closed_form._linear_algebra import PenalisedDesign
 from sklmeta.closed_form._logistic import logistic_heads
+from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
 from sklmeta.estimator.meta import BaseMetaEstimator
@@ -66,20 +67,20 @@ class RidgeHeadLearner(RawFeaturesLearner):
         super().__init__(spec, encoder)
         if solver not in SOLVERS:
             raise ValueError(f"solver must be one of {SOLVERS}, got {solver!r}.")
-        if spec.kind == "regression" and solver == "logistic":
+        if spec.kind == TaskKind.REGRESSION and solver == "logistic":
             raise ValueError("solver='logistic' is for classes, not for regression.")
         self.solver = solver
         if self.uses_raw:
             self.log_raw_scale = nn.Parameter(torch.zeros(self.n_raw))
         self.log_height = nn.Parameter(torch.tensor(0.0))
         self.log_penalty = nn.Parameter(torch.tensor(-2.0))
-        if spec.kind != "own":
-            n_outputs = 1 if spec.kind == "regression" else spec.n_classes
+        if spec.kind != TaskKind.OWN:
+            n_outputs = 1 if spec.kind == TaskKind.REGRESSION else spec.n_classes
             n_features = self.n_encoded + self.n_raw + 1
             self.prior_head = nn.Parameter(torch.zeros(n_features, n_outputs))
-        if spec.kind != "regression":
+        if spec.kind != TaskKind.REGRESSION:
             self.log_scale = nn.Parameter(torch.tensor(1.0))
-        if spec.kind == "shared":
+        if spec.kind == TaskKind.SHARED:
             self.class_bias = nn.Parameter(torch.zeros(spec.n_classes))
 
     def features(
@@ -105,7 +106,7 @@ class RidgeHeadLearner(RawFeaturesLearner):
 
     def prior_state(self) -> State | None:
         """State of one task without any row; None with classes of a task's own."""
-        if self.spec.kind == "own":
+        if self.spec.kind == TaskKind.OWN:
             return None
         return {"head": self.prior_head[None].to(torch.float64)}
 
@@ -138,12 +139,12 @@ class RidgeHeadLearner(RawFeaturesLearner):
         # Rows of zeros with targets of zero add nothing to the solution.
         mask = support.mask.to(features.dtype)[..., None]
         features = features * mask
-        if self.spec.kind == "regression":
+        if self.spec.kind == TaskKind.REGRESSION:
             targets = support.y[..., None] * mask
         else:
             members = F.one_hot(support.y, support.n_classes).to(features.dtype) * mask
             targets = 2 * members - mask
-        if self.spec.kind == "own":
+        if self.spec.kind == TaskKind.OWN:
             prior = features.new_zeros(features.shape[2], support.n_classes)
         else:
             prior = self.prior_head.to(features.dtype)
@@ -153,7 +154,7 @@ class RidgeHeadLearner(RawFeaturesLearner):
         else:
             n_steps = TRAINING_STEPS if self.training else None
             head = logistic_heads(features, targets, prior, self.penalty(), n_steps)
-        if self.spec.kind == "own":
+        if self.spec.kind == TaskKind.OWN:
             return {"head": head, "counts": members.sum(1)}
         return {"head": head}
 
@@ -163,10 +164,10 @@ class RidgeHeadLearner(RawFeaturesLearner):
         features: Tensor,  # shape: (n_tasks, n_rows, n_features)
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
         outputs = features @ state["head"].to(features.dtype)
-        if self.spec.kind == "regression":
+        if self.spec.kind == TaskKind.REGRESSION:
             return outputs
         logits = self.log_scale.to(features.dtype).exp() * outputs
-        if self.spec.kind == "own":
+        if self.spec.kind == TaskKind.OWN:
             return logits.masked_fill(state["counts"][:, None] == 0, -torch.inf)
         return logits + self.class_bias
 

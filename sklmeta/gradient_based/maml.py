@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sklmeta._compat import Interval, StrOptions
+from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
 from sklmeta.gradient_based.inner_parameters import DescentParameters
@@ -103,7 +104,7 @@ class MAMLLearner(AdaptedNetwork):
         With identical class vectors the gradient of the first step with respect to the
         encoder is exactly zero; a second step is needed to move it.
         """
-        shared = self.spec.kind == "own" and not self.has_prototypes
+        shared = self.spec.kind == TaskKind.OWN and not self.has_prototypes
         return shared and self.inner_steps == 1
 
     def _adapt(self, support: Rows) -> State:

@@ -15,6 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Rows
 
 BETA2 = 0.999
@@ -156,6 +157,6 @@ class HeadRows:
 
 def head_rows(support: Rows, n_body: int, n_features: int, kind: str) -> HeadRows:
     ways = support.ways
-    if kind == "own" and ways is None:
+    if kind == TaskKind.OWN and ways is None:
         ways = torch.full_like(support.y[:, 0], support.n_classes)
     return HeadRows(n_body, n_features, support.n_classes, ways)

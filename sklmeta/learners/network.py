@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows, split_episodes, without_padding
 from sklmeta.learners.dense.network import Layer, dense_layers
 from sklmeta.learners.encoders import (
@@ -124,8 +125,7 @@ class AdaptedNetwork(Learner):
             f"encoder.{name}": tuple(self.encoder.get_parameter(name).shape)
             for name in self._adapted
         }
-        n_outputs = {"regression": 1, "own": 1}.get(self.spec.kind, self.spec.n_classes)
-        head = (n_outputs, self.spec.n_features_out)
+        head = (self.spec.width(regression=1, own=1), self.spec.n_features_out)
         return {**shapes, "head.weight": head, "head.bias": head[:1]}
 
     def _dense_layers(self) -> list[Layer] | None:
@@ -263,10 +263,10 @@ def learned_head(spec: TaskSpec, head_init: str) -> nn.Linear | None:
     """Where the heads of all tasks start, or None where each starts from prototypes."""
     if head_init not in HEAD_INITS:
         raise ValueError(f"head_init must be in {HEAD_INITS}, got {head_init!r}.")
-    if spec.kind == "own" and head_init == "prototypes":
+    if spec.kind == TaskKind.OWN and head_init == "prototypes":
         return None
     # One row serves all classes when these differ from task to task.
-    n_outputs = spec.n_classes if spec.kind == "shared" else 1
+    n_outputs = spec.n_classes if spec.kind == TaskKind.SHARED else 1
     head = nn.Linear(spec.n_features_out, n_outputs)
     nn.init.zeros_(head.bias)
     return head

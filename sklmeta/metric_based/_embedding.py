@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta._compat import Interval
+from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.learner import Learner, State, TaskSpec
@@ -67,7 +68,7 @@ class EmbeddingLearner(Learner):
         raw: bool = False,
     ):
         super().__init__(spec)
-        if spec.kind not in ("shared", "own"):
+        if spec.kind == TaskKind.REGRESSION:
             raise ValueError(
                 f"{type(self).__name__} is of classes: the kind of task must be "
                 f"'shared' or 'own', got {spec.kind!r}."
@@ -192,7 +193,11 @@ class MemberParameters(BaseMetaEstimator):
         encoder: nn.Module,
     ) -> EmbeddingLearner:
         """Build a learner that compares by `metric`, beside the raw rows if it may."""
-        raw = metric == "sqeuclidean" and spec.kind == "own" and self.module is None
+        raw = (
+            metric == "sqeuclidean"
+            and spec.kind == TaskKind.OWN
+            and self.module is None
+        )
         spec, encoder, n_members = self._build_members(spec, encoder)
         params: dict[str, Any] = {"metric": metric, "n_members": n_members, "raw": raw}
         return learner(spec, encoder, **params)

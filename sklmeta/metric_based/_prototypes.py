@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sklmeta.data.kinds import TaskKind
 from sklmeta.learners.learner import State, TaskSpec
 from sklmeta.metric_based._embedding import EmbeddingLearner
 
@@ -28,7 +29,7 @@ class PrototypeLearner(EmbeddingLearner):
 
     def __init__(self, spec: TaskSpec, encoder: nn.Module, **options: Any):
         super().__init__(spec, encoder, **options)
-        if spec.kind == "shared":
+        if spec.kind == TaskKind.SHARED:
             n_classes = spec.n_classes
             prior = torch.zeros(self.n_members, n_classes, self.width)
             self.prior_prototypes = nn.Parameter(prior)
@@ -50,7 +51,7 @@ class PrototypeLearner(EmbeddingLearner):
             "prototypes": class_means(features, indicators),
             "counts": indicators.sum((1, 2)),
         }
-        if self.spec.kind == "shared":
+        if self.spec.kind == TaskKind.SHARED:
             strength = self.log_prior_strength.exp()
             counts = state["counts"][:, None, :, None]
             sums = counts * state["prototypes"] + strength * self.prior_prototypes
@@ -64,7 +65,7 @@ class PrototypeLearner(EmbeddingLearner):
     ) -> Tensor:  # shape: (n_tasks, n_members, n_rows, n_classes)
         """Add the prior of shared classes; an absent own one gets probability zero."""
         counts = counts[:, None, None]
-        if self.spec.kind == "own":
+        if self.spec.kind == TaskKind.OWN:
             return logits.masked_fill(counts == 0, -torch.inf)
         log_frequency = (counts + self.log_concentration.exp()).log()
         return logits + self.class_bias + self.count_weight * log_frequency

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta._compat import StrOptions
+from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.faces import MetaClassifierMixin
 from sklmeta.learners.learner import Learner, State, TaskSpec
@@ -93,14 +94,14 @@ class MatchingLearner(EmbeddingLearner):
     ):
         if metric not in METRICS:
             raise ValueError(f"metric must be one of {METRICS}, got {metric!r}.")
-        if raw and (metric, spec.kind) != ("sqeuclidean", "own"):
+        if raw and (metric, spec.kind) != ("sqeuclidean", TaskKind.OWN):
             raise ValueError("raw=True needs metric='sqeuclidean' and own classes.")
         super().__init__(spec, encoder, n_members=n_members, raw=raw)
         self.metric = metric
         # As for prototypes: squared distances grow with the width.
         scale = 10.0 if metric == "cosine" else 1.0 / (self.width + self.n_raw)
         self.log_scale = nn.Parameter(torch.tensor(scale).log())
-        if spec.kind == "shared":
+        if spec.kind == TaskKind.SHARED:
             rows = torch.zeros(n_members, spec.n_classes, self.width)
             self.prior_rows = nn.Parameter(rows)
             self.log_prior_weights = nn.Parameter(torch.zeros(spec.n_classes))
@@ -131,7 +132,7 @@ class MatchingLearner(EmbeddingLearner):
         if self.raw:
             raw = self._raw_features(support.X)
             state["raw_rows"] = raw.masked_fill(~kept[:, None, :, None], 0)
-        if self.spec.kind == "shared":
+        if self.spec.kind == TaskKind.SHARED:
             n_tasks, n_classes = present.shape
             classes = torch.arange(n_classes, device=rows.device)
             behind = {
@@ -153,7 +154,7 @@ class MatchingLearner(EmbeddingLearner):
         Supports seldom lack a class otherwise, and one row of another class would take
         all attention from the imaginary rows of those that are absent.
         """
-        if self.spec.kind == "own":
+        if self.spec.kind == TaskKind.OWN:
             return episodes
         mask = episodes.support.mask
         n_tasks, n_rows = mask.shape

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta._compat import StrOptions
+from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Rows
 from sklmeta.estimator.faces import MetaClassifierMixin
 from sklmeta.learners.learner import Learner, State, TaskSpec
@@ -101,7 +102,7 @@ class PrototypicalLearner(PrototypeLearner):
     ):
         if metric not in METRICS:
             raise ValueError(f"metric must be one of {METRICS}, got {metric!r}.")
-        if raw and (metric, spec.kind) != ("sqeuclidean", "own"):
+        if raw and (metric, spec.kind) != ("sqeuclidean", TaskKind.OWN):
             raise ValueError("raw=True needs metric='sqeuclidean' and own classes.")
         super().__init__(spec, encoder, n_members=n_members, raw=raw)
         self.metric = metric

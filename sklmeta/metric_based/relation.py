@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta._compat import StrOptions
+from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.faces import MetaClassifierMixin
 from sklmeta.learners.encoders import (
@@ -125,7 +126,7 @@ class RelationLearner(PrototypeLearner):
         state = self._remember(features, indicators)
         if self.pool == "sum":
             n_rows = state["counts"]
-            if self.spec.kind == "shared":
+            if self.spec.kind == TaskKind.SHARED:
                 n_rows = n_rows + self.log_prior_strength.exp()
             state["prototypes"] = state["prototypes"] * n_rows[:, None, :, None]
         return state
@@ -206,7 +207,7 @@ class RelationLearner(PrototypeLearner):
         present: Tensor,  # shape: (n_tasks, n_classes)
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_classes)
         """One task at a time, without the classes that it does not have."""
-        if self.spec.kind == "shared":
+        if self.spec.kind == TaskKind.SHARED:
             present = torch.ones_like(present)
         parts = []
         for some, others, kept in zip(rows, classes, present, strict=True):

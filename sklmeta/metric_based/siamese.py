@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta._compat import Interval, StrOptions
+from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows, empty_some_supports
 from sklmeta.estimator.faces import MetaClassifierMixin
 from sklmeta.estimator.meta import BaseMetaEstimator
@@ -104,7 +105,7 @@ class SiameseLearner(EmbeddingLearner):
         else:
             self.log_weight = nn.Parameter(torch.full((width,), -math.log(width)))
         self.log_temperature = nn.Parameter(torch.tensor(0.0))
-        if spec.kind == "shared":
+        if spec.kind == TaskKind.SHARED:
             self.class_rows = nn.Parameter(torch.zeros(spec.n_classes, width))
             self.class_offset = nn.Parameter(torch.zeros(spec.n_classes))
 
@@ -181,7 +182,11 @@ class SiameseLearner(EmbeddingLearner):
 
     def for_training(self, episodes: Episodes) -> Episodes:
         """Empty some supports, unless classes are a task's own."""
-        return episodes if self.spec.kind == "own" else empty_some_supports(episodes)
+        return (
+            episodes
+            if self.spec.kind == TaskKind.OWN
+            else empty_some_supports(episodes)
+        )
 
     def auto_chunk_size(self, episodes: Episodes) -> int:
         """See the base class; beside, the pairs of a chunk are bounded."""
@@ -228,7 +233,7 @@ class SiameseLearner(EmbeddingLearner):
             odds = odds.masked_fill((y < 0)[:, None], -torch.inf)
         y = y.clamp(min=0)[:, None].expand_as(odds)
         learned = None
-        if self.spec.kind == "shared":
+        if self.spec.kind == TaskKind.SHARED:
             to_class = self.distance(embedded, self.class_rows[None])
             learned = self.log_odds(to_class, self.class_offset)
             counts = counts + 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows, empty_some_supports
 from sklmeta.learners.learner import State, TaskSpec
 from sklmeta.learners.losses import gaussian_nll, masked_mean, row_loss
@@ -41,7 +42,7 @@ class AmortisedLearner(RawFeaturesLearner):
         super().__init__(spec, encoder)
         self.beta = beta
         self.row_width = self.n_encoded + self.n_raw
-        if spec.kind == "regression":
+        if spec.kind == TaskKind.REGRESSION:
             self.level = nn.Parameter(torch.tensor(0.0))  # mu
             self.log_level_strength = nn.Parameter(torch.tensor(-1.0))  # log kappa
 
@@ -64,7 +65,11 @@ class AmortisedLearner(RawFeaturesLearner):
 
     def for_training(self, episodes: Episodes) -> Episodes:
         """Empty some supports, unless classes are a task's own."""
-        return episodes if self.spec.kind == "own" else empty_some_supports(episodes)
+        return (
+            episodes
+            if self.spec.kind == TaskKind.OWN
+            else empty_some_supports(episodes)
+        )
 
     def query_loss(
         self,
@@ -72,7 +77,7 @@ class AmortisedLearner(RawFeaturesLearner):
         query: Rows,
     ) -> Tensor:  # shape: (n_tasks,)
         """`learner.row_loss`, weighted with `beta` while a regressor trains."""
-        if not self.training or self.spec.kind != "regression":
+        if not self.training or self.spec.kind != TaskKind.REGRESSION:
             return row_loss(output, query)
         loss = gaussian_nll(output[..., 0], output[..., 1], query.y)
         weight = (self.beta * output[..., 1].detach()).exp()

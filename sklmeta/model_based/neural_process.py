@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta._compat import Interval, StrOptions
+from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
 from sklmeta.estimator.meta import BaseMetaEstimator
@@ -75,10 +76,9 @@ class NeuralProcessLearner(AmortisedLearner):
                 f"aggregation must be one of {AGGREGATIONS}, got {aggregation!r}."
             )
         self.min_noise = min_noise
-        self.by_class = spec.kind == "own"
-        n_labels = {"regression": 1, "shared": spec.n_classes, "own": 0}[spec.kind]
-        n_outputs = {"regression": 2, "shared": spec.n_classes, "own": 1}[spec.kind]
-        width = self.row_width + n_labels
+        self.by_class = spec.kind == TaskKind.OWN
+        n_outputs = spec.width(regression=2, own=1)
+        width = self.row_width + spec.width(regression=1, own=0)
         self.encode_pair = _network(width, d_model, d_model, n_layers)  # h
         # The first layer of g, in two parts: they meet where all classes are there.
         self.read_row = nn.Linear(self.row_width, d_model)
@@ -110,10 +110,10 @@ class NeuralProcessLearner(AmortisedLearner):
         features = self.row_features(support.X)
         state: State = {}
         labels = [features]
-        if self.spec.kind == "regression":
+        if self.spec.kind == TaskKind.REGRESSION:
             state["level"] = self.level_of(support)
             labels.append((support.y - state["level"][:, None])[..., None])
-        elif self.spec.kind == "shared":
+        elif self.spec.kind == TaskKind.SHARED:
             one_hot = F.one_hot(support.y, self.spec.n_classes)
             labels.append(one_hot.to(features.dtype))
         pairs = self.encode_pair(torch.cat(labels, dim=-1))
@@ -142,7 +142,7 @@ class NeuralProcessLearner(AmortisedLearner):
         if self.by_class:
             return output[..., 0]
         output = output[:, :, 0]
-        if self.spec.kind == "shared":
+        if self.spec.kind == TaskKind.SHARED:
             return output
         mean = output[..., :1] + state["level"][:, None, None]
         # A softplus, as in the paper: far from the training rows its logarithm grows

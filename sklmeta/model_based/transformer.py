@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta._compat import Interval
+from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
 from sklmeta.estimator.meta import BaseMetaEstimator
@@ -73,11 +74,11 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
             AttentionLayer(d_model, n_heads) for _ in range(n_layers)
         )
         self.norm = nn.LayerNorm(d_model)
-        if spec.kind == "regression":
+        if spec.kind == TaskKind.REGRESSION:
             self.log_min_variance = 2 * math.log(min_noise)
             self.embed_target = nn.Linear(1, d_model, bias=False)
             self.head = nn.Linear(d_model, 2)
-        elif spec.kind == "shared":
+        elif spec.kind == TaskKind.SHARED:
             self.embed_class = nn.Embedding(spec.n_classes, d_model)
             self.head = nn.Linear(d_model, spec.n_classes)
         else:
@@ -133,7 +134,7 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
             normed = layer.norm(rows)
             key, value = layer.keys_and_values(normed[:, :n_rows])
             bias = state["bias"][:, None, None]
-            if self.spec.kind == "own":
+            if self.spec.kind == TaskKind.OWN:
                 weight = self.same_class_bias[i]
                 bias = bias + same_class_bias(support.y, weight, rows.shape[1])
             rows = layer(rows, normed, key, value, bias)
@@ -141,7 +142,7 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
             values.append(value)
         state["keys"] = torch.stack(keys, dim=1)
         state["values"] = torch.stack(values, dim=1)
-        if self.spec.kind == "own":
+        if self.spec.kind == TaskKind.OWN:
             members = F.one_hot(support.y, support.n_classes).to(rows.dtype)
             members = members * support.mask[..., None]
             sums = members.mT @ self.head(self.norm(rows[:, :n_rows]))
@@ -151,11 +152,11 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
     def _embed_labels(
         self, support: Rows
     ) -> tuple[State, Tensor]:  # the level; (n_tasks, n_rows, d_model)
-        if self.spec.kind == "regression":
+        if self.spec.kind == TaskKind.REGRESSION:
             level = self.level_of(support)
             deviation = (support.y - level[:, None])[..., None]
             return {"level": level}, self.is_support + self.embed_target(deviation)
-        if self.spec.kind == "shared":
+        if self.spec.kind == TaskKind.SHARED:
             return {}, self.is_support + self.embed_class(support.y)
         return {}, self.is_support
 
@@ -165,11 +166,11 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
         state: State,
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
         output = self.head(self.norm(rows))
-        if self.spec.kind == "regression":
+        if self.spec.kind == TaskKind.REGRESSION:
             mean = output[..., :1] + state["level"][:, None, None]
             floor = output.new_tensor(self.log_min_variance)
             return torch.cat([mean, torch.logaddexp(output[..., 1:], floor)], dim=-1)
-        if self.spec.kind == "shared":
+        if self.spec.kind == TaskKind.SHARED:
             return output
         distance = output[:, :, None] - state["prototypes"][:, None]
         return -self.log_scale.exp() * distance.square().sum(-1)

@@ -85,6 +85,7 @@ def check_learner(
     `prior`                 `prior_state` is that of an empty support
     `single_row`            one support row is enough
     `extreme_rows`          equal rows, and rows far away, give no NaN
+    `coinciding_rows`       equal rows leave the meta-gradient finite
     `evaluation`            `adapt` and `predict` change nothing in the learner
     `any_number_of_classes` of a task's own
     `class_order`           the numbers of a task's own classes mean nothing

@@ -47,14 +47,20 @@ class Case:
         return f"{self.name} ({self.kind})"
 
     def learner(
-        self, *, training: bool = False, dtype: torch.dtype = torch.float64
+        self,
+        *,
+        training: bool = False,
+        dtype: torch.dtype = torch.float64,
+        activation: str = "tanh",
     ) -> Learner:
         """Build it, always the same, each parameter away from where it starts."""
         n_classes = N_CLASSES if self.kind == "shared" else 0
         spec = TaskSpec(TaskKind(self.kind), self.input_shape, WIDTH, n_classes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            encoder: nn.Module = MLP(math.prod(self.input_shape), (6, WIDTH), "tanh")
+            encoder: nn.Module = MLP(
+                math.prod(self.input_shape), (6, WIDTH), activation
+            )
             if len(self.input_shape) > 1:
                 encoder = nn.Sequential(nn.Flatten(), encoder)
             learner = self.factory(spec, encoder)
@@ -66,6 +72,7 @@ class Case:
         for module in learner.modules():
             if isinstance(module, nn.modules.dropout._DropoutNd):
                 module.eval()
+        learner.begin_update(0.25)
         return learner
 
     def episodes(self, dtype: torch.dtype = torch.float64) -> Episodes:
@@ -234,12 +241,24 @@ def single_row(case: Case) -> None:
 @LEARNER.add("finite rows give no NaN, also where they coincide or lie far away")
 def extreme_rows(case: Case) -> None:
     for dtype in (torch.float32, torch.float64):
-        learner = case.learner(dtype=dtype)
+        learner = case.learner(dtype=dtype, activation="relu")
         support, query = case.episodes(dtype)
         for scale in (0.0, 1e4):
             for X in (torch.full_like(support.X, scale), scale * support.X):
                 outputs = _predict(learner, support._replace(X=X), scale * query.X)
                 _check_finite(outputs, f"as large as {scale:g}, in {dtype}")
+
+
+@LEARNER.add("rows that coincide leave the meta-gradient finite")
+def coinciding_rows(case: Case) -> None:
+    for value in (0.0, 1.0):
+        same = (
+            rows._replace(X=torch.full_like(rows.X, value)) for rows in case.episodes()
+        )
+        learner = case.learner(training=True, activation="relu")
+        _, gradient = _updated(learner, [Episodes(*same)])
+        if not gradient.isfinite().all():
+            raise AssertionError(f"Where all are {value:g} it is not.")
 
 
 def _check_finite(outputs: Tensor, rows: str) -> None:
