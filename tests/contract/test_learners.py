@@ -6,14 +6,38 @@
 from __future__ import annotations
 
 import pytest
-from instances import META, META_CLASSIFIERS, META_REGRESSORS
+from instances import META, META_REGRESSORS
 from sklearn.base import clone
 
-from sklmeta.testing import learner_checks
+from sklmeta.testing import check_learner, learner_checks
 
-CASES = [(name, "regression") for name in META_REGRESSORS] + [
-    (name, kind) for name in META_CLASSIFIERS for kind in ("shared", "own")
-]
+# Beside the settings of the table.
+SETTINGS = {
+    "maml": [
+        {"head_init": "shared", "inner_steps": 2},
+        {"engine": "batched"},
+        {"engine": "vmap"},
+        {"engine": "loop"},
+    ],
+    "maml_stabilised": [{"engine": "batched", "head_init": "shared"}],
+    "meta_sgd": [{"head_init": "shared", "inner_steps": 2}],
+    "meta_sgd_regressor": [{"engine": "vmap"}],
+    "anil": [{"head_init": "shared"}],
+    "reptile": [
+        {"inner_optimizer": "sgd", "head_init": "prototypes"},
+        {"engine": "vmap", "adapt_steps": 7},
+    ],
+    "reptile_regressor": [{"engine": "loop", "adapt_steps": 7}],
+    "meta_lstm": [{"head_init": "shared"}, {"engine": "loop"}],
+    "matching": [{"hidden_layer_sizes": (4,), "n_members": 1}],
+    "siamese": [{"predict_by": "mean"}, {"predict_by": "k_nearest"}],
+    "relation": [{"pool": "sum"}, {"loss": "mse"}],
+    "fine_tune": [{"tune": "all"}],
+    "fine_tune_regressor": [{"tune": "all", "alpha": 0.0}],
+    "deep_kernel": [{"objective": "predictive", "mean": "linear"}],
+    "deep_kernel_regressor": [{"objective": "marginal", "kernel": "cosine+constant"}],
+    "bayesian_linear": [{"rank": 0}],
+}
 
 
 # The update of these is not the gradient of their loss, or takes some of it as given.
@@ -32,10 +56,16 @@ OTHER_UPDATES = {
 }
 
 
-def factory_of(name, kind):
-    estimator = clone(META[name]).set_params(hidden_layer_sizes=(6, 4))
-    if kind == "own":
-        estimator.set_params(n_way=3)
+def kinds_of(name):
+    return ["regression"] if name in META_REGRESSORS else ["shared", "own"]
+
+
+def factory_of(name, kind, params):
+    """Learners as the estimator makes them, for the encoder of the contract."""
+    estimator = clone(META[name])
+    if len(estimator.hidden_layer_sizes):
+        estimator.set_params(hidden_layer_sizes=(6, 4))
+    estimator.set_params(**params)
 
     def make(spec, encoder):
         learner = estimator._make_learner(spec, encoder)
@@ -47,16 +77,29 @@ def factory_of(name, kind):
 
 
 def cases():
-    for name, kind in CASES:
+    for name in META:
         skip = {"meta_gradient"} if name in OTHER_UPDATES else set()
         if name.startswith("reptile"):
             skip.add("chunks")  # which share second moments, one after the other
-        checks = learner_checks(factory_of(name, kind), kinds=(kind,), skip=skip)
-        yield from (
-            pytest.param(check, id=f"{name}-{label}") for label, check in checks
-        )
+        for params in [{}, *SETTINGS.get(name, [])]:
+            for kind in kinds_of(name):
+                make = factory_of(name, kind, params)
+                words = "-".join([name, *map(str, params.values())])
+                for label, check in learner_checks(make, kinds=[kind], skip=skip):
+                    yield pytest.param(check, id=f"{words}-{label}")
 
 
 @pytest.mark.parametrize("check", list(cases()))
 def test_contract(check):
     check()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["anil", "ridge_head", "neural_process", "bayesian_linear", "maml_regressor"],
+)
+def test_contract_with_rows_that_are_images(name):
+    for kind in kinds_of(name):
+        skip = ["meta_gradient"] if name in OTHER_UPDATES else []
+        make = factory_of(name, kind, {})
+        check_learner(make, kinds=[kind], input_shape=(1, 2, 3), skip=skip)

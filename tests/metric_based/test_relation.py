@@ -8,18 +8,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from class_rows import (
+from slow_references import (
     N_CLASSES,
     N_FEATURES,
+    away_from_start,
     check_against_loops,
-    make_episodes,
-    make_rows,
+    episodes_of_classes,
+    one_task,
     relative_error,
+    rows_of_classes,
 )
 from torch import Tensor, nn
 
 from sklmeta import RelationNetClassifier
-from sklmeta.episodes.rows import Rows
+from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.learners.encoders import Conv4
 from sklmeta.learners.learner import TaskSpec
 from sklmeta.metric_based import relation as relation_file
@@ -37,21 +39,19 @@ def make_relation(activation: type[nn.Module] = nn.Tanh) -> nn.Module:
 
 
 def make_learner(
-    kind: str, loss: str = "mse", pool: str = "mean", seed: int = 0, build=make_relation
+    kind: str, loss: str = "mse", pool: str = "mean", build=make_relation
 ) -> RelationLearner:
-    """Build a smooth learner with every parameter away from its initial value."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        encoder = MLPMembers(N_FEATURES, N_MEMBERS, (6, WIDTH), activation="tanh")
-        n_classes = N_CLASSES if kind == "shared" else 0
-        spec = TaskSpec(kind, (N_FEATURES,), N_MEMBERS * WIDTH, n_classes)
-        relations = [build() for _ in range(N_MEMBERS)]
-        learner = RelationLearner(spec, encoder, relations, loss=loss, pool=pool)
-        learner.double()
-        with torch.no_grad():
-            for parameter in learner.parameters():
-                parameter.add_(0.3 * torch.randn_like(parameter))
-    return learner
+    n_classes = N_CLASSES if kind == "shared" else 0
+    spec = TaskSpec(kind, (N_FEATURES,), N_MEMBERS * WIDTH, n_classes)
+    return away_from_start(
+        lambda: RelationLearner(
+            spec,
+            MLPMembers(N_FEATURES, N_MEMBERS, (6, WIDTH), activation="tanh"),
+            [build() for _ in range(N_MEMBERS)],
+            loss=loss,
+            pool=pool,
+        )
+    )
 
 
 def reference_encoder(learner: RelationLearner, member: int, x: Tensor) -> Tensor:
@@ -62,14 +62,14 @@ def reference_encoder(learner: RelationLearner, member: int, x: Tensor) -> Tenso
 
 
 def reference_logits(
-    learner: RelationLearner, support: Rows, x: Tensor, t: int, member: int
+    learner: RelationLearner, support: Rows, x: Tensor, member: int
 ) -> Tensor:
-    """Logit of the relation score of every class of task t, equation 1."""
+    """Logit of the relation score of every class of one task, equation 1."""
     z = reference_encoder(learner, member, x)
     logits = []
-    for c in range(N_CLASSES if support.ways is None else int(support.ways[t])):
-        chosen = (support.y[t] == c) & (support.mask[t] > 0)
-        rows = [reference_encoder(learner, member, row) for row in support.X[t][chosen]]
+    for c in range(N_CLASSES if support.ways is None else int(support.ways)):
+        mine = support.X[0][support.y[0] == c]
+        rows = [reference_encoder(learner, member, row) for row in mine]
         total, n_rows = torch.zeros(WIDTH, dtype=x.dtype), len(rows)
         for row in rows:
             total = total + row
@@ -86,66 +86,44 @@ def reference_logits(
     return torch.stack(logits)
 
 
-def reference_loss(learner: RelationLearner, support: Rows, query: Rows, t: int):
+def reference_loss(learner: RelationLearner, support: Rows, query: Rows) -> Tensor:
     losses = []
-    n_rows = int(query.mask[t].sum())
     for member in range(N_MEMBERS):
-        for x, y in zip(query.X[t, :n_rows], query.y[t, :n_rows], strict=True):
-            logits = reference_logits(learner, support, x, t, member)
+        for x, y in zip(query.X[0], query.y[0], strict=True):
+            logits = reference_logits(learner, support, x, member)
             if learner.loss == "cross_entropy":
                 losses.append(torch.logsumexp(logits, 0) - logits[y])
                 continue
             for c, logit in enumerate(logits):
                 score = 1 / (1 + torch.exp(-logit))
                 losses.append((score - float(c == y)) ** 2)
-    return torch.stack(losses).sum() / n_rows
+    return torch.stack(losses).sum() / query.X.shape[1]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("pool", POOLS)
 def test_loss_and_meta_gradient_match_plain_loops(kind, loss, pool):
-    learner, episodes = make_learner(kind, loss, pool), make_episodes(kind)
+    learner, episodes = make_learner(kind, loss, pool), episodes_of_classes(kind)
     check_against_loops(learner, episodes, reference_loss)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_prediction_averages_the_probabilities_of_the_members(kind, loss):
-    learner, (support, query) = make_learner(kind, loss), make_episodes(kind)
+    learner, (support, query) = make_learner(kind, loss), episodes_of_classes(kind)
     actual = learner.predict(learner.adapt(support), query.X).softmax(-1)
     for t, X in enumerate(query.X):
         for i, x in enumerate(X):
             parts = []
             for member in range(N_MEMBERS):
-                logits = reference_logits(learner, support, x, t, member)
+                logits = reference_logits(learner, one_task(support, t), x, member)
                 # Scores divided by their sum.
                 scores = logits.sigmoid() if loss == "mse" else logits.exp()
                 parts.append(scores / scores.sum())
             expected = torch.stack(parts).mean(0)
             assert relative_error(actual[t, i, : len(expected)], expected) < 1e-10
             assert (actual[t, i, len(expected) :] == 0).all()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("loss", LOSSES)
-def test_padding_is_inert(kind, loss):
-    learner, episodes = make_learner(kind, loss), make_episodes(kind)
-    junk = []
-    for rows in episodes:
-        padding = rows.mask == 0
-        junk.append(
-            rows._replace(
-                X=torch.where(padding[..., None], 1e3, rows.X),
-                y=torch.where(padding, 1, rows.y),
-            )
-        )
-    parameters = list(learner.parameters())
-    expected = torch.autograd.grad(learner(episodes).sum(), parameters)
-    changed = type(episodes)(*junk)
-    actual = torch.autograd.grad(learner(changed).sum(), parameters)
-    for gradient, reference in zip(actual, expected, strict=True):
-        torch.testing.assert_close(gradient, reference, rtol=1e-12, atol=1e-14)
 
 
 def relations_of_every_shape() -> dict[str, tuple[nn.Module, int]]:
@@ -221,26 +199,17 @@ class Normed(nn.Sequential):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_batch_normalisation_of_pairs_sees_one_task_without_padding(kind):
-    learner, episodes = make_learner(kind, build=Normed), make_episodes(kind)
+    learner, episodes = make_learner(kind, build=Normed), episodes_of_classes(kind)
     assert learner.mixes_rows
     together = learner(episodes)
     for t in range(len(together)):
-        parts = []
-        for rows in episodes:
-            n = int(rows.mask[t].sum())
-            n_classes = N_CLASSES if rows.ways is None else int(rows.ways[t])
-            alone = Rows(
-                *(part[t : t + 1, :n] for part in rows[:3]),
-                n_classes,
-                None if rows.ways is None else rows.ways[t : t + 1],
-            )
-            parts.append(alone)
-        torch.testing.assert_close(learner(type(episodes)(*parts))[0], together[t])
+        alone = Episodes(*(one_task(rows, t) for rows in episodes))
+        torch.testing.assert_close(learner(alone)[0], together[t])
     assert not learner.eval().mixes_rows
 
 
 def test_blocks_of_rows_do_not_change_the_prediction(monkeypatch):
-    learner, (support, query) = make_learner("own"), make_episodes("own")
+    learner, (support, query) = make_learner("own"), episodes_of_classes("own")
     state = learner.adapt(support)
     with torch.no_grad():
         expected = learner.predict(state, query.X)
@@ -258,7 +227,7 @@ def test_blocks_of_rows_do_not_change_the_prediction(monkeypatch):
 
 
 def test_chunks_shrink_with_the_pairs():
-    episodes = make_episodes("own")
+    episodes = episodes_of_classes("own")
     learner = make_learner("own").eval()
     assert learner.auto_chunk_size(episodes) == 3
     learner._pair_activations = 2**22, 2**22
@@ -268,22 +237,10 @@ def test_chunks_shrink_with_the_pairs():
 @pytest.mark.parametrize("loss", LOSSES)
 def test_own_class_without_support_has_probability_zero(loss):
     learner = make_learner("own", loss)
-    support = make_rows("own", [[2, 0, 3]], 5)
+    support = rows_of_classes("own", [[2, 0, 3]], 5)
     probabilities = learner.predict(learner.adapt(support), support.X).softmax(-1)
     assert (probabilities[..., 1] == 0).all()
     torch.testing.assert_close(probabilities.sum(-1), torch.ones_like(support.mask))
-
-
-@pytest.mark.parametrize("pool", POOLS)
-def test_prior_state_is_that_of_an_empty_support(pool):
-    learner = make_learner("shared", pool=pool)
-    support = make_rows("shared", [[2, 1, 1, 1, 1]], 7)
-    empty = learner.adapt(support._replace(mask=torch.zeros_like(support.mask)))
-    prior = learner.prior_state()
-    for name in empty:
-        torch.testing.assert_close(prior[name], empty[name])
-    assert learner.predict(prior, support.X).isfinite().all()
-    assert make_learner("own").prior_state() is None
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -293,7 +250,7 @@ def test_scores_without_a_match_have_probabilities(loss):
     with torch.no_grad():
         for g in learner.relations:
             g[2].bias.fill_(-2000.0)
-    support, query = make_episodes("own")
+    support, query = episodes_of_classes("own")
     logits = learner.predict(learner.adapt(support), query.X)
     probabilities = logits.softmax(-1)
     assert probabilities.isfinite().all()
@@ -339,7 +296,10 @@ def test_relation_module_is_copied_and_trained(own_tasks):
     est = RelationNetClassifier(relation_module=module, n_way=3, n_shots=2, **SMALL)
     est.fit(X, y, task=task)
     torch.testing.assert_close(module[0].weight, before)
-    assert np.abs(est._fitted.weights["relations.0.0.weight"] - before.numpy()).max() > 1e-3
+    assert (
+        np.abs(est._fitted.weights["relations.0.0.weight"] - before.numpy()).max()
+        > 1e-3
+    )
 
 
 def test_bad_arguments_are_named(own_tasks):

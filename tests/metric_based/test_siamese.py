@@ -7,59 +7,39 @@ from __future__ import annotations
 
 import pytest
 import torch
-from class_rows import check_against_loops, relative_error
+from slow_references import (
+    N_CLASSES,
+    N_FEATURES,
+    away_from_start,
+    check_against_loops,
+    episodes_of_classes,
+    one_task,
+    relative_error,
+)
 from torch import Tensor, nn
 
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.learners.learner import TaskSpec
 from sklmeta.metric_based.siamese import LOSSES, RULES, SiameseLearner
 
-N_FEATURES, WIDTH, N_CLASSES = 3, 4, 4
+WIDTH = 4
 KINDS = ("own", "shared")
 MARGIN = 0.8
 
 
 def make_learner(kind: str, loss: str, rule: str = "nearest") -> SiameseLearner:
-    """Build a smooth learner with every parameter away from its initial value."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        encoder = nn.Sequential(nn.Linear(N_FEATURES, WIDTH), nn.Tanh())
-        n_classes = N_CLASSES if kind == "shared" else 0
-        spec = TaskSpec(kind, (N_FEATURES,), WIDTH, n_classes)
-        learner = SiameseLearner(
-            spec, encoder, loss=loss, margin=MARGIN, predict_by=rule, n_neighbors=3
-        ).double()
-        with torch.no_grad():
-            for parameter in learner.parameters():
-                parameter.add_(0.3 * torch.randn_like(parameter))
-    return learner
-
-
-def make_rows(kind: str, sizes: list[list[int]], seed: int, padding: int) -> Rows:
-    """Draw tasks whose classes have the given numbers of rows."""
-    generator = torch.Generator().manual_seed(seed)
-    labels = [torch.arange(len(n)).repeat_interleave(torch.tensor(n)) for n in sizes]
-    n_rows = max(map(len, labels)) + padding
-    X = torch.zeros(len(sizes), n_rows, N_FEATURES, dtype=torch.float64)
-    y, mask = torch.zeros(X.shape[:2], dtype=torch.long), torch.zeros(X.shape[:2])
-    for t, task in enumerate(labels):
-        n = len(task)
-        X[t, :n] = torch.randn(n, N_FEATURES, generator=generator, dtype=X.dtype)
-        X[t, :n] += task[:, None]
-        y[t, :n], mask[t, :n] = task, 1
-    if kind == "shared":
-        return Rows(X, y, mask.double(), N_CLASSES)
-    ways = torch.tensor([len(task) for task in sizes])
-    return Rows(X, y, mask.double(), int(ways.max()), ways)
-
-
-def make_episodes(kind: str) -> Episodes:
-    """Draw ragged episodes, with classes of one row and, if shared, of none."""
-    support = [[3, 1, 2, 2], [1, 4], [1, 1, 1]]
-    if kind == "shared":
-        support = [[3, 0, 2, 1], [1, 1, 1, 1], [0, 0, 0, 0]]
-    query = [[2] + [1] * (len(task) - 1) for task in support]
-    return Episodes(make_rows(kind, support, 1, 2), make_rows(kind, query, 2, 1))
+    n_classes = N_CLASSES if kind == "shared" else 0
+    spec = TaskSpec(kind, (N_FEATURES,), WIDTH, n_classes)
+    return away_from_start(
+        lambda: SiameseLearner(
+            spec,
+            nn.Sequential(nn.Linear(N_FEATURES, WIDTH), nn.Tanh()),
+            loss=loss,
+            margin=MARGIN,
+            predict_by=rule,
+            n_neighbors=3,
+        )
+    )
 
 
 def reference_distance(learner: SiameseLearner, x: Tensor, z: Tensor) -> Tensor:
@@ -136,13 +116,10 @@ def reference_logits(
     return result
 
 
-def reference_loss(
-    learner: SiameseLearner, support: Rows, query: Rows, t: int
-) -> Tensor:
-    real, asked = support.mask[t] > 0, query.mask[t] > 0
-    rows, y = list(support.X[t][real]), support.y[t][real].tolist()
-    queries, answers = list(query.X[t][asked]), query.y[t][asked].tolist()
-    n = N_CLASSES if support.ways is None else int(support.ways[t])
+def reference_loss(learner: SiameseLearner, support: Rows, query: Rows) -> Tensor:
+    rows, y = list(support.X[0]), support.y[0].tolist()
+    queries, answers = list(query.X[0]), query.y[0].tolist()
+    n = N_CLASSES if support.ways is None else int(support.ways)
     pairs = reference_pair_loss(learner, rows + queries, y + answers, len(rows))
     nll = [
         -reference_logits(learner, rows, y, x, n).log_softmax(0)[c]
@@ -155,7 +132,7 @@ def reference_loss(
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("rule", RULES)
 def test_loss_and_meta_gradient_match_plain_loops(kind, loss, rule):
-    learner, episodes = make_learner(kind, loss, rule), make_episodes(kind)
+    learner, episodes = make_learner(kind, loss, rule), episodes_of_classes(kind)
     check_against_loops(learner, episodes, reference_loss, tolerance=1e-9)
 
 
@@ -164,19 +141,15 @@ def test_loss_and_meta_gradient_match_plain_loops(kind, loss, rule):
 @pytest.mark.parametrize("rule", RULES)
 def test_predictions_match_plain_loops(kind, loss, rule, monkeypatch):
     learner = make_learner(kind, loss, rule).eval()
-    support, query = make_episodes(kind)
+    support, query = episodes_of_classes(kind)
     state = learner.adapt(support)
     actual = learner.predict(state, query.X)
     for t in range(3):
-        real = support.mask[t] > 0
+        alone = one_task(support, t)
         n = N_CLASSES if support.ways is None else int(support.ways[t])
         for i in range(int(query.mask[t].sum())):
             expected = reference_logits(
-                learner,
-                list(support.X[t][real]),
-                support.y[t][real].tolist(),
-                query.X[t, i],
-                n,
+                learner, list(alone.X[0]), alone.y[0].tolist(), query.X[t, i], n
             )
             assert relative_error(actual[t, i, :n], expected) < 1e-10
             assert (actual[t, i, n:] == -torch.inf).all()
@@ -184,31 +157,11 @@ def test_predictions_match_plain_loops(kind, loss, rule, monkeypatch):
     torch.testing.assert_close(learner.predict(state, query.X), actual)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("loss", LOSSES)
-def test_padding_and_other_tasks_are_inert(kind, loss):
-    learner, episodes = make_learner(kind, loss), make_episodes(kind)
-    parts = []
-    for rows in episodes:
-        padding = rows.mask == 0
-        X = torch.where(padding[..., None], 1e3, rows.X)
-        parts.append(rows._replace(X=X, y=torch.where(padding, 1, rows.y)))
-    junk = Episodes(*parts)
-    torch.testing.assert_close(learner(junk), learner(episodes), rtol=1e-12, atol=0)
-    X = episodes.query.X
-    expected = learner.predict(learner.adapt(episodes.support), X)
-    actual = learner.predict(learner.adapt(junk.support), X)
-    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
-    for t in range(3):
-        alone = Rows._make(
-            v[t : t + 1] if isinstance(v, Tensor) else v for v in episodes.support
-        )
-        logits = learner.predict(learner.adapt(alone), X[t : t + 1, 1:2])
-        torch.testing.assert_close(logits[0, 0], expected[t, 1], rtol=1e-10, atol=1e-12)
-
-
 def test_embedding_learns_from_the_pairs_alone():
-    learner, episodes = make_learner("shared", "contrastive"), make_episodes("shared")
+    learner, episodes = (
+        make_learner("shared", "contrastive"),
+        episodes_of_classes("shared"),
+    )
     encoder = list(learner.encoder.parameters())
     before = torch.autograd.grad(learner(episodes).sum(), encoder)
     with torch.no_grad():
@@ -237,18 +190,6 @@ def test_different_rows_beyond_the_margin_are_left_alone():
     assert (learner.encoder.weight.grad != 0).any()
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("rule", RULES)
-def test_gradient_is_finite_where_rows_coincide(loss, rule):
-    for kind in KINDS:
-        learner, episodes = make_learner(kind, loss, rule), make_episodes(kind)
-        for value in (0.0, 1e4):
-            same = [r._replace(X=torch.full_like(r.X, value)) for r in episodes]
-            learner.zero_grad()
-            learner(Episodes(*same)).sum().backward()
-            assert all(p.grad.isfinite().all() for p in learner.parameters())
-
-
 @pytest.mark.parametrize("rule", RULES)
 def test_nearest_k_nearest_and_mean_differ_as_they_should(rule):
     encoder = nn.Identity()
@@ -262,17 +203,6 @@ def test_nearest_k_nearest_and_mean_differ_as_they_should(rule):
     # mean distances of the first are 4.5 and 7.0
     wanted = {"nearest": [0, 1], "k_nearest": [1, 1], "mean": [0, 0]}[rule]
     assert best[0].tolist() == wanted
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-def test_prior_is_that_of_an_empty_support(loss):
-    learner = make_learner("shared", loss)
-    support, query = make_episodes("shared")
-    empty = support._replace(mask=torch.zeros_like(support.mask))
-    expected = learner.predict(learner.adapt(empty), query.X)
-    prior = {k: v.expand(3, *v.shape[1:]) for k, v in learner.prior_state().items()}
-    torch.testing.assert_close(learner.predict(prior, query.X), expected)
-    assert make_learner("own", loss).prior_state() is None
 
 
 def test_bad_arguments_are_named():
