@@ -6,12 +6,19 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process import kernels as skl
+from slow_references import (
+    KINDS,
+    N_FEATURES,
+    away_from_start,
+    check_against_loops,
+)
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,50 +34,38 @@ from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.learners.encoders import MLP
 from sklmeta.learners.learner import TaskSpec
 from sklmeta.learners.losses import gaussian_nll
+from sklmeta.testing import random_rows
 
-N_INPUTS, WIDTH, N_CLASSES = 3, 4, 4
+WIDTH, N_CLASSES = 4, 4
 ALL_KERNELS = "+".join(KERNELS)
-KINDS = ("regression", "shared", "own")
-WAYS = torch.tensor([2, 4, 3])
 
 
 def make_learner(
     kind: str = "regression", kernel: str = ALL_KERNELS, **params
 ) -> DeepKernelLearner:
-    """A learner in float64 none of whose parameters is at its start."""
-    torch.manual_seed(0)
     n_classes = N_CLASSES if kind == "shared" else 0
-    spec = TaskSpec(kind, (N_INPUTS,), WIDTH, n_classes)
-    encoder = MLP(N_INPUTS, (5, WIDTH), "tanh")
-    learner = DeepKernelLearner(spec, encoder, kernel=kernel, **params).double()
-    with torch.no_grad():
-        for parameter in learner.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-    return learner
+    spec = TaskSpec(kind, (N_FEATURES,), WIDTH, n_classes)
+    encoder = MLP(N_FEATURES, (5, WIDTH), "tanh")
+    return away_from_start(
+        partial(DeepKernelLearner, spec, encoder, kernel=kernel, **params)
+    )
 
 
-def make_rows(
-    sizes: tuple[int, ...], n_rows: int, kind: str = "regression", seed: int = 0
-) -> Rows:
-    generator = torch.Generator().manual_seed(seed)
-    shape = (len(sizes), n_rows)
-    X = torch.randn(*shape, N_INPUTS, generator=generator, dtype=torch.float64)
-    mask = (torch.arange(n_rows) < torch.tensor(sizes)[:, None]).double()
-    X = X * mask[..., None]
-    if kind == "regression":
-        y = torch.randn(*shape, generator=generator, dtype=torch.float64)
-        return Rows(X, y * mask, mask)
-    ways = WAYS if kind == "own" else None
-    n_classes = torch.full((3,), N_CLASSES) if ways is None else ways
-    # Every class of a task's own is present; of shared ones the last never is.
-    n_present = n_classes - int(kind == "shared")
-    y = torch.arange(n_rows) % n_present[:, None]
-    return Rows(X, y * mask.long(), mask, N_CLASSES, ways)
-
-
-def make_episodes(kind: str = "regression", n_rows: int = 7) -> Episodes:
-    support = make_rows((4, 7, 5), n_rows, kind)
-    return Episodes(support, make_rows((5, 1, 3), 5, kind, seed=1))
+def make_episodes(kind: str = "regression") -> Episodes:
+    """Of own classes all are present; of shared ones the last may lack, or all."""
+    sizes = (4, 7, 5) if kind == "own" else (3, 7, 0)
+    return Episodes(
+        *(
+            random_rows(
+                kind,
+                rows,
+                n_classes=N_CLASSES,
+                ways=(2, 4, 3) if kind == "own" else None,
+                random_state=seed,
+            )
+            for seed, rows in enumerate((sizes, (5, 1, 3)))
+        )
+    )
 
 
 def slow_gram(kernel, left: Tensor, right: Tensor) -> Tensor:
@@ -95,13 +90,12 @@ def slow_gram(kernel, left: Tensor, right: Tensor) -> Tensor:
     return (s * envelope * wave).sum(-1)
 
 
-def slow_targets(rows: Rows, i: int) -> Tensor:
+def slow_targets(rows: Rows) -> Tensor:
     """Targets of one task, a column per output."""
-    real = rows.mask[i] > 0
     if not rows.n_classes:
-        return rows.y[i, real][:, None]
-    n_classes = N_CLASSES if rows.ways is None else int(rows.ways[i])
-    return torch.where(rows.y[i, real][:, None] == torch.arange(n_classes), 1.0, -1.0)
+        return rows.y[0, :, None]
+    n_classes = N_CLASSES if rows.ways is None else int(rows.ways)
+    return torch.where(rows.y[0, :, None] == torch.arange(n_classes), 1.0, -1.0)
 
 
 def slow_mean(learner, phi: Tensor, n_outputs: int) -> Tensor:
@@ -113,44 +107,37 @@ def slow_mean(learner, phi: Tensor, n_outputs: int) -> Tensor:
     return mean
 
 
-def slow_loss(learner: DeepKernelLearner, episodes: Episodes) -> Tensor:
-    query = episodes.query
+def slow_loss(learner: DeepKernelLearner, support: Rows, query: Rows) -> Tensor:
     noise = learner.log_noise.exp() + learner.min_noise**2
-    losses = []
-    for i in range(len(query.X)):
-        S, Q = (
-            learner.encoder(rows.X[i, rows.mask[i] > 0]).double() for rows in episodes
-        )
-        y, yq = (slow_targets(rows, i) for rows in episodes)
-        n_outputs = y.shape[1]
-        K = slow_gram(learner.kernel, S, S) + noise * torch.eye(len(S)).double()
-        cross = slow_gram(learner.kernel, Q, S)
-        prior = slow_gram(learner.kernel, Q, Q).diagonal() + noise
-        gain = cross @ torch.linalg.inv(K)
-        mean = slow_mean(learner, Q, n_outputs) + gain @ (
-            y - slow_mean(learner, S, n_outputs)
-        )
-        variance = prior - (gain * cross).sum(1)
-        if learner.objective == "predictive" and learner.spec.kind == "regression":
-            losses.append(gaussian_nll(mean[:, 0], variance.log(), yq[:, 0]).mean())
-            continue
-        evidence = 0.0
-        if learner.objective == "marginal":
-            Z, z = torch.cat([S, Q]), torch.cat([y, yq])
-            C = slow_gram(learner.kernel, Z, Z) + noise * torch.eye(len(Z)).double()
-            prior_mean = slow_mean(learner, Z, n_outputs)
-            of_outputs = [
-                torch.distributions.MultivariateNormal(m, C).log_prob(t)
-                for m, t in zip(prior_mean.T, z.T, strict=True)
-            ]
-            evidence = torch.stack(of_outputs).mean() / len(Z)
-            mean, variance = mean.detach(), variance.detach()
-        loss = -evidence
-        if learner.spec.kind != "regression":
-            logits = learner.log_temperature.exp() * 2 * mean / variance[:, None]
-            loss = loss + F.cross_entropy(logits, query.y[i, query.mask[i] > 0])
-        losses.append(loss)
-    return torch.stack(losses)
+    S, Q = (learner.encoder(rows.X[0]).double() for rows in (support, query))
+    y, yq = map(slow_targets, (support, query))
+    n_outputs = y.shape[1]
+    K = slow_gram(learner.kernel, S, S) + noise * torch.eye(len(S)).double()
+    cross = slow_gram(learner.kernel, Q, S)
+    prior = slow_gram(learner.kernel, Q, Q).diagonal() + noise
+    gain = cross @ torch.linalg.inv(K)
+    mean = slow_mean(learner, Q, n_outputs) + gain @ (
+        y - slow_mean(learner, S, n_outputs)
+    )
+    variance = prior - (gain * cross).sum(1)
+    if learner.objective == "predictive" and learner.spec.kind == "regression":
+        return gaussian_nll(mean[:, 0], variance.log(), yq[:, 0]).mean()
+    evidence = 0.0
+    if learner.objective == "marginal":
+        Z, z = torch.cat([S, Q]), torch.cat([y, yq])
+        C = slow_gram(learner.kernel, Z, Z) + noise * torch.eye(len(Z)).double()
+        prior_mean = slow_mean(learner, Z, n_outputs)
+        of_outputs = [
+            torch.distributions.MultivariateNormal(m, C).log_prob(t)
+            for m, t in zip(prior_mean.T, z.T, strict=True)
+        ]
+        evidence = torch.stack(of_outputs).mean() / len(Z)
+        mean, variance = mean.detach(), variance.detach()
+    loss = -evidence
+    if learner.spec.kind != "regression":
+        logits = learner.log_temperature.exp() * 2 * mean / variance[:, None]
+        loss = loss + F.cross_entropy(logits, query.y[0])
+    return loss
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -158,16 +145,7 @@ def slow_loss(learner: DeepKernelLearner, episodes: Episodes) -> Tensor:
 @pytest.mark.parametrize("mean", MEANS)
 def test_loss_and_meta_gradient_agree_with_inverses(kind, objective, mean):
     learner = make_learner(kind, objective=objective, mean=mean)
-    episodes = make_episodes(kind)
-    expected, loss = slow_loss(learner, episodes), learner.meta_loss(episodes)
-    torch.testing.assert_close(loss, expected, rtol=1e-10, atol=0)
-    parameters = list(learner.parameters())
-    wanted, got = (
-        torch.autograd.grad(v.mean(), parameters, materialize_grads=True)
-        for v in (expected, loss)
-    )
-    for a, b in zip(got, wanted, strict=True):
-        assert (a - b).abs().max() <= 1e-10 * max(1.0, b.abs().max())
+    check_against_loops(learner, make_episodes(kind), slow_loss, rounding=1e-10)
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -218,7 +196,7 @@ def of_scikit_learn(learner: DeepKernelLearner):
 def test_as_scikit_learns_gaussian_process(name):
     learner = make_learner(kernel=name)
     kernel, parameters = of_scikit_learn(learner)
-    rows, query = make_rows((12,), 12), make_rows((6,), 6, seed=1)
+    rows, query = (random_rows("regression", (n,), random_state=n) for n in (12, 6))
     features = learner.features(rows.X).detach()
     gp = GaussianProcessRegressor(kernel, alpha=0, optimizer=None)
     residual = rows.y[0].numpy() - learner.prior_mean.item()
@@ -242,85 +220,15 @@ def test_as_scikit_learns_gaussian_process(name):
     np.testing.assert_allclose(got, gradient, rtol=1e-9)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("n_rows", [9, 40])
-def test_padding_is_inert_whatever_stands_in_it(kind, n_rows):
-    learner = make_learner(kind)
-    support, query = make_episodes(kind)
-    padded = make_rows((4, 7, 5), n_rows, kind, seed=2)
-    padded.X[:, :7], padded.y[:, :7] = support.X, support.y
-    X = torch.where(padded.mask[..., None] > 0, padded.X, 7.0)
-    padded = padded._replace(X=X)
-    if kind == "regression":
-        padded = padded._replace(y=torch.where(padded.mask > 0, padded.y, -3.0))
-    for function in (
-        lambda rows: learner.predict(learner.adapt(rows), query.X),
-        lambda rows: learner.log_marginal_likelihood(learner.features(rows.X), rows),
-        lambda rows: learner.meta_loss(Episodes(rows, query)),
-    ):
-        torch.testing.assert_close(
-            function(padded), function(support), rtol=1e-11, atol=1e-12
-        )
-
-
-def test_query_rows_do_not_influence_each_other():
-    learner, (support, query) = make_learner(), make_episodes()
-    state = learner.adapt(support)
-    together = learner.predict(state, query.X)
-    for j in range(query.X.shape[1]):
-        alone = learner.predict(state, query.X[:, j : j + 1])
-        torch.testing.assert_close(
-            alone, together[:, j : j + 1], rtol=1e-11, atol=1e-12
-        )
-
-
-@pytest.mark.parametrize("kind", ["regression", "shared"])
-def test_empty_support_gives_the_prior(kind):
-    learner = make_learner(kind, mean="linear")
-    query = make_rows((5,), 5)
-    output = learner.predict(learner.prior_state(), query.X)[0]
-    phi = learner.features(query.X)
-    mean = slow_mean(learner, phi[0], max(1, learner.spec.n_classes))
-    variance = learner.kernel.diagonal(phi)[0] + learner.noise_variance()
-    if kind == "regression":
-        expected = torch.stack([mean[:, 0], variance.log()], dim=1)
-    else:
-        expected = 2 * learner.log_temperature.exp() * mean / variance[:, None]
-    torch.testing.assert_close(output, expected)
-    nothing = make_rows((0, 0, 0), 4, kind)
-    of_padding = learner.predict(learner.adapt(nothing), query.X.expand(3, -1, -1))
-    torch.testing.assert_close(of_padding, output.expand(3, -1, -1))
-    assert make_learner("own").prior_state() is None
-
-
 def test_variance_never_grows_with_another_row():
     learner = make_learner()
-    support, query = make_rows((8,), 8), make_rows((5,), 5, seed=1)
+    support, query = random_rows("regression", (8,)), random_rows("regression", (5,))
     previous = torch.full((5,), torch.inf, dtype=torch.float64)
     for k in range(9):
         rows = Rows(*(value[:, :k] for value in support[:3]))
         log_variance = learner.predict(learner.adapt(rows), query.X)[0, :, 1].detach()
         assert (log_variance <= previous + 1e-12).all()
         previous = log_variance
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("scale", [0.0, 1.0, 1e4])
-def test_outputs_are_finite_and_keep_the_dtype(kind, dtype, scale):
-    learner = make_learner(kind).to(dtype)
-    support, query = (rows.to("cpu", dtype) for rows in make_episodes(kind))
-    # Rows that are all the same, and far away, make a singular Gram matrix.
-    same = support._replace(X=torch.full_like(support.X, scale))
-    output = learner.predict(learner.adapt(same), query.X * scale)
-    assert output.dtype == dtype
-    # Two classes of a task's own leave two columns without a probability.
-    valid = output > -torch.inf if kind == "own" else torch.ones_like(output).bool()
-    assert torch.isfinite(output[valid]).all()
-    learner.meta_loss(Episodes(same, query)).mean().backward()
-    assert all(
-        torch.isfinite(p.grad).all() for p in learner.parameters() if p.grad is not None
-    )
 
 
 def test_of_marginal_likelihood_only_the_temperature_sees_the_query_alone():
@@ -344,7 +252,7 @@ def test_of_marginal_likelihood_only_the_temperature_sees_the_query_alone():
 def test_a_thousand_rows():
     learner = make_learner("regression", kernel="rbf+constant")
     generator = torch.Generator().manual_seed(0)
-    X = torch.randn(1, 1000, N_INPUTS, generator=generator)
+    X = torch.randn(1, 1000, N_FEATURES, generator=generator)
     y = X[..., 0].sin()
     learner.float()
     state = learner.adapt(Rows(X, y, torch.ones(1, 1000)))

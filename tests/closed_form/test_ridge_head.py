@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
+from slow_references import N_FEATURES, away_from_start, check_against_loops
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -17,8 +20,9 @@ from sklmeta.closed_form.ridge_head import RidgeHeadLearner
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.learners.encoders import MLP
 from sklmeta.learners.learner import TaskSpec
+from sklmeta.testing import random_rows
 
-N_INPUTS, N_CLASSES = 3, 4
+N_CLASSES = 4
 CASES = [
     ("regression", "ridge"),
     ("shared", "ridge"),
@@ -36,46 +40,33 @@ EVERY_SPACE = pytest.mark.parametrize("hidden", HIDDEN, ids=SPACES)
 def make_learner(
     kind: str, solver: str = "ridge", hidden: tuple[int, ...] = (8,)
 ) -> RidgeHeadLearner:
-    """A smooth learner with every parameter away from its initial value."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        n_classes = N_CLASSES if kind == "shared" else 0
-        spec = TaskSpec(kind, (N_INPUTS,), hidden[-1], n_classes)
-        encoder = MLP(N_INPUTS, hidden, "tanh")
-        learner = RidgeHeadLearner(spec, encoder, solver=solver).double()
-        with torch.no_grad():
-            for parameter in learner.parameters():
-                parameter.add_(0.3 * torch.randn_like(parameter))
-    return learner.eval()
+    n_classes = N_CLASSES if kind == "shared" else 0
+    spec = TaskSpec(kind, (N_FEATURES,), hidden[-1], n_classes)
+    encoder = MLP(N_FEATURES, hidden, "tanh")
+    build = partial(RidgeHeadLearner, spec, encoder, solver=solver)
+    return away_from_start(build).eval()
 
 
-def make_rows(kind: str, sizes: tuple[int, ...], n_rows: int, seed: int = 0) -> Rows:
-    generator = torch.Generator().manual_seed(seed)
-    shape = (len(sizes), n_rows)
-    X = torch.randn(*shape, N_INPUTS, generator=generator, dtype=torch.float64)
-    mask = (torch.arange(n_rows) < torch.tensor(sizes)[:, None]).double()
-    X = X * mask[..., None]
-    if kind == "regression":
-        y = torch.randn(*shape, generator=generator, dtype=torch.float64)
-        return Rows(X, y * mask, mask)
-    ways = torch.tensor([2, 3, 3, 2]) if kind == "own" else None
-    n = torch.full((4,), N_CLASSES) if ways is None else ways
-    y = torch.arange(n_rows) % n[: len(sizes), None] * mask.long()
-    return Rows(X, y, mask, int(n.max()), ways)
+def make_rows(kind: str, *sizes: int, seed: int = 0) -> Rows:
+    own = kind == "own"
+    return random_rows(
+        kind,
+        sizes,
+        n_classes=3 if own else N_CLASSES,
+        ways=(2, 3, 3, 2)[: len(sizes)] if own else None,
+        random_state=seed,
+    )
 
 
 def make_episodes(kind: str) -> Episodes:
-    """Ragged tasks; in shared classes some lack a class, one has a single row."""
-    sizes = (3, 7, 1 if kind != "own" else 3, 5)
-    query = make_rows(kind, (2, 1, 2, 2), 3, seed=1)
-    return Episodes(make_rows(kind, sizes, 7), query)
+    """Ragged tasks; in shared classes some lack a class, and one has no row."""
+    support = make_rows(kind, 3, 7, 3 if kind == "own" else 0, 5)
+    return Episodes(support, make_rows(kind, 2, 1, 2, 3, seed=1))
 
 
-def head_of(learner: RidgeHeadLearner, support: Rows, t: int) -> Tensor:
+def head_of(learner: RidgeHeadLearner, support: Rows) -> Tensor:
     """One task's head by explicit inverses, or by many plain Newton steps."""
-    real = support.mask[t] > 0
-    phi = learner.features(support.X[t : t + 1, real])[0]
-    y = support.y[t, real]
+    phi, y = learner.features(support.X)[0], support.y[0]
     kind, penalty = learner.spec.kind, learner.penalty()
     eye = torch.eye(phi.shape[1], dtype=phi.dtype)
     if kind == "regression":
@@ -103,39 +94,24 @@ def head_of(learner: RidgeHeadLearner, support: Rows, t: int) -> Tensor:
     return torch.stack(heads, dim=1)
 
 
-def slow_loss(learner: RidgeHeadLearner, episodes: Episodes) -> Tensor:
-    losses = []
-    support, query = episodes
-    for t in range(len(query.X)):
-        real = query.mask[t] > 0
-        phi = learner.features(query.X[t : t + 1, real])[0]
-        output, y = phi @ head_of(learner, support, t), query.y[t, real]
-        if learner.spec.kind == "regression":
-            losses.append((output[:, 0] - y).square().mean())
-            continue
-        logits = learner.log_scale.exp() * output
-        if learner.spec.kind == "own":
-            logits = logits[:, : int(support.ways[t])]
-        else:
-            logits = logits + learner.class_bias
-        losses.append(F.cross_entropy(logits, y))
-    return torch.stack(losses)
+def slow_loss(learner: RidgeHeadLearner, support: Rows, query: Rows) -> Tensor:
+    output = learner.features(query.X)[0] @ head_of(learner, support)
+    if learner.spec.kind == "regression":
+        return (output[:, 0] - query.y[0]).square().mean()
+    logits = learner.log_scale.exp() * output
+    if learner.spec.kind == "own":
+        logits = logits[:, : int(support.ways)]
+    else:
+        logits = logits + learner.class_bias
+    return F.cross_entropy(logits, query.y[0])
 
 
 @EVERY_CASE
 @EVERY_SPACE
 @pytest.mark.parametrize("training", [False, True])
 def test_loss_and_meta_gradient_agree_with_plain_loops(kind, solver, hidden, training):
-    learner, episodes = make_learner(kind, solver, hidden), make_episodes(kind)
-    learner.train(training)
-    expected, loss = slow_loss(learner, episodes), learner.meta_loss(episodes)
-    np.testing.assert_allclose(loss.detach(), expected.detach(), rtol=1e-10)
-    parameters = list(learner.parameters())
-    weights = torch.tensor([1.0, 0.5, 2.0, 1.5], dtype=torch.float64)
-    wanted = torch.autograd.grad((expected * weights).sum(), parameters)
-    got = torch.autograd.grad((loss * weights).sum(), parameters)
-    for a, b in zip(got, wanted, strict=True):
-        assert (a - b).abs().max() <= 1e-10 * b.abs().max()
+    learner = make_learner(kind, solver, hidden).train(training)
+    check_against_loops(learner, make_episodes(kind), slow_loss)
 
 
 def without_prior(learner: RidgeHeadLearner) -> RidgeHeadLearner:
@@ -147,7 +123,7 @@ def without_prior(learner: RidgeHeadLearner) -> RidgeHeadLearner:
 @EVERY_SPACE
 def test_ridge_is_that_of_scikit_learn(hidden):
     learner = without_prior(make_learner("regression", hidden=hidden))
-    rows = make_rows("regression", (7,), 7)
+    rows = make_rows("regression", 7)
     phi = learner.features(rows.X)[0].detach().numpy()
     penalty = learner.penalty().item()
     ridge = Ridge(alpha=penalty, fit_intercept=False, solver="cholesky")
@@ -156,7 +132,7 @@ def test_ridge_is_that_of_scikit_learn(hidden):
     np.testing.assert_allclose(head, ridge.coef_, rtol=1e-10)
 
     learner = without_prior(make_learner("shared", hidden=hidden))
-    rows = make_rows("shared", (7,), 7)
+    rows = make_rows("shared", 7)
     ridge = RidgeClassifier(alpha=penalty, fit_intercept=False, solver="cholesky")
     phi = learner.features(rows.X)[0].detach().numpy()
     ridge.set_params(alpha=learner.penalty().item()).fit(phi, rows.y[0].numpy())
@@ -170,7 +146,7 @@ def test_logistic_is_that_of_scikit_learn(hidden, log_penalty):
     learner = without_prior(make_learner("shared", "logistic", hidden))
     with torch.no_grad():
         learner.log_penalty.fill_(log_penalty)
-    rows = make_rows("shared", (7,), 7)
+    rows = make_rows("shared", 7)
     phi = learner.features(rows.X)[0].detach().numpy()
     head = learner.adapt(rows)["head"][0].detach()
     logistic = LogisticRegression(
@@ -190,7 +166,7 @@ def test_two_own_classes_have_the_probabilities_of_a_binary_logistic_regression(
     with torch.no_grad():
         # The two margins are each other's negative: half their difference is one.
         learner.log_scale.fill_(np.log(0.5))
-    rows = make_rows("own", (6, 6, 6, 6), 6)
+    rows = make_rows("own", 6, 6, 6, 6)
     rows = rows._replace(y=rows.y % 2, n_classes=2, ways=torch.full((4,), 2))
     logits = learner.predict(learner.adapt(rows), rows.X).detach()
     for t in range(4):
@@ -207,7 +183,7 @@ def test_a_high_constant_is_a_bias_without_penalty():
     learner = without_prior(make_learner("regression"))
     with torch.no_grad():
         learner.log_height.fill_(np.log(1e4))
-    rows = make_rows("regression", (7,), 7)
+    rows = make_rows("regression", 7)
     rows = rows._replace(y=rows.y + 5)
     phi = learner.features(rows.X)[0, :, :-1].detach().numpy()
     ridge = Ridge(alpha=learner.penalty().item()).fit(phi, rows.y[0].numpy())
@@ -216,69 +192,11 @@ def test_a_high_constant_is_a_bias_without_penalty():
 
 
 @EVERY_CASE
-@pytest.mark.parametrize("n_rows", [9, 40])
-def test_padding_is_inert_whatever_stands_in_it(kind, solver, n_rows):
-    learner = make_learner(kind, solver)
-    support, query = make_episodes(kind)
-    sizes = tuple(support.mask.sum(1).int().tolist())
-    padded = make_rows(kind, sizes, n_rows, seed=2)
-    padded.X[:, :7], padded.y[:, :7] = support.X, support.y
-    padded = padded._replace(
-        X=torch.where(padded.mask[..., None] > 0, padded.X, 7.0),
-        y=torch.where(padded.mask > 0, padded.y, 1),
-    )
-    expected = learner.predict(learner.adapt(support), query.X)
-    got = learner.predict(learner.adapt(padded), query.X)
-    np.testing.assert_allclose(got.detach(), expected.detach(), atol=1e-9)
-
-
-@EVERY_CASE
 def test_adapt_then_predict_is_what_meta_loss_judges(kind, solver):
     learner, episodes = make_learner(kind, solver), make_episodes(kind)
     together = learner.meta_loss(episodes).detach()
     parts = super(RidgeHeadLearner, learner).meta_loss(episodes).detach()
     np.testing.assert_allclose(together, parts, rtol=1e-12)
-
-
-@EVERY_CASE
-def test_query_rows_do_not_influence_each_other(kind, solver):
-    learner, (support, query) = make_learner(kind, solver), make_episodes(kind)
-    state = learner.adapt(support)
-    together = learner.predict(state, query.X).detach()
-    for j in range(query.X.shape[1]):
-        alone = learner.predict(state, query.X[:, j : j + 1]).detach()
-        np.testing.assert_allclose(alone, together[:, j : j + 1], rtol=1e-12)
-
-
-@pytest.mark.parametrize(("kind", "solver"), [c for c in CASES if c[0] != "own"])
-def test_empty_support_gives_the_prior(kind, solver):
-    learner, (support, query) = make_learner(kind, solver), make_episodes(kind)
-    empty = support._replace(mask=torch.zeros_like(support.mask))
-    none = Rows(support.X[:, :0], support.y[:, :0], support.mask[:, :0], N_CLASSES)
-    if kind == "regression":
-        none = none._replace(n_classes=0)
-    expected = learner.features(query.X) @ learner.prior_head
-    if kind == "shared":
-        expected = learner.log_scale.exp() * expected + learner.class_bias
-    for state in (learner.prior_state(), learner.adapt(empty), learner.adapt(none)):
-        output = learner.predict(state, query.X).detach()
-        np.testing.assert_allclose(output, expected.detach(), rtol=1e-10)
-    assert make_learner("own").prior_state() is None
-
-
-@pytest.mark.parametrize("solver", ["ridge", "logistic"])
-def test_own_classes_are_treated_alike(solver):
-    """Other names for the classes change nothing; absent ones have probability 0."""
-    learner, (support, query) = make_learner("own", solver), make_episodes("own")
-    logits = learner.predict(learner.adapt(support), query.X)
-    three = torch.tensor([1, 2])
-    swapped = support._replace(y=support.ways[:, None] - 1 - support.y)
-    other = learner.predict(learner.adapt(swapped), query.X)
-    np.testing.assert_allclose(
-        other[three].flip(-1).detach(), logits[three].detach(), rtol=1e-9
-    )
-    assert (logits[[0, 3], :, 2] == -torch.inf).all()
-    assert logits[three].isfinite().all()
 
 
 @pytest.mark.parametrize("solver", ["ridge", "logistic"])
@@ -299,7 +217,7 @@ def test_extreme_rows_give_finite_outputs(kind, solver, hidden, scale, training)
     dtype = torch.float32 if training else torch.float64
     learner = make_learner(kind, solver, hidden).to(dtype).train(training)
     learner.encoder = torch.nn.Sequential(
-        torch.nn.Linear(N_INPUTS, hidden[0], dtype=dtype), torch.nn.ReLU()
+        torch.nn.Linear(N_FEATURES, hidden[0], dtype=dtype), torch.nn.ReLU()
     )
     with torch.no_grad():
         learner.log_penalty.fill_(-20.0)
