@@ -230,9 +230,7 @@ def test_an_adapted_model_is_a_head():
     assert est.engine_ == "once"
     est.adapt(X, y, task=task)
     (chunk,) = est._adaptation.model.chunks
-    assert {name: v.shape for name, v in chunk.state.items()} == {
-        "head": (20, 65, 1)
-    }
+    assert {name: v.shape for name, v in chunk.state.items()} == {"head": (20, 65, 1)}
 
 
 def test_regressor_learns():

@@ -391,6 +391,3 @@ def test_a_wild_task_leaves_no_mark_on_the_moments():
     support.y[0] = 1e300  # whose square overflows
     learner(Episodes(support, query))
     assert learner.second_moment.isfinite().all()
-
-
-# Minibatches ----------------------------------------------------------------------

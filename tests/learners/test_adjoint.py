@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,7 @@ from torch import nn
 
 from sklmeta.episodes.rows import Episodes, Rows, of_tasks
 from sklmeta.gradient_based.maml import MAMLLearner
+from sklmeta.gradient_based.reptile import ReptileLearner
 from sklmeta.learners.dense.descent import DenseDescent
 from sklmeta.learners.descent import Steps
 from sklmeta.learners.encoders import ACTIVATIONS, MLP
@@ -184,6 +186,17 @@ def test_evaluation_without_gradients():
         loss = adjoint.meta_loss(episodes)
     assert not loss.requires_grad
     assert_same([loss], [loop.meta_loss(episodes)])
+
+
+@pytest.mark.parametrize("engine", ["adjoint", "loop"])
+@pytest.mark.parametrize("cls", [MAMLLearner, ReptileLearner])
+def test_a_learners_memory_goes_with_it(cls, engine):
+    spec = TaskSpec("regression", (3,), n_features_out=5, n_classes=0)
+    learner = cls(spec, MLP(3, (5,)), engine=engine).double()
+    learner.accumulate(episodes_of(), scale=1.0)
+    reference = weakref.ref(learner)
+    del learner
+    assert reference() is None
 
 
 class Square(nn.Module):
