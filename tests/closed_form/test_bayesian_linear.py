@@ -8,7 +8,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from slow_references import N_FEATURES, away_from_start, check_against_loops
+from slow_references import (
+    N_FEATURES,
+    away_from_start,
+    check_against_loops,
+    ragged_episodes,
+)
 from torch import Tensor
 
 from sklmeta.closed_form.bayesian_linear import BayesianLinearLearner, stable_cholesky
@@ -20,14 +25,13 @@ from sklmeta.testing import random_rows
 
 
 def make_learner(hidden: tuple[int, ...], rank: int = 2) -> BayesianLinearLearner:
-    encoder = MLP(N_FEATURES, hidden, "tanh") if hidden else None
     spec = TaskSpec("regression", (N_FEATURES,), hidden[-1] if hidden else 0, 0)
-    return away_from_start(lambda: BayesianLinearLearner(spec, encoder, rank=rank))
 
+    def build():
+        encoder = MLP(N_FEATURES, hidden, "tanh") if hidden else None
+        return BayesianLinearLearner(spec, encoder, rank=rank)
 
-def make_episodes() -> Episodes:
-    support = random_rows("regression", (2, 6, 0, 4))
-    return Episodes(support, random_rows("regression", (5, 1, 3, 5), random_state=1))
+    return away_from_start(build)
 
 
 def slow_posterior(
@@ -54,12 +58,12 @@ def slow_loss(learner: BayesianLinearLearner, support: Rows, query: Rows) -> Ten
 # 6 rows against 4 features use feature space; against 12, row space.
 @pytest.mark.parametrize("hidden", [(), (8,)], ids=["feature_space", "row_space"])
 def test_loss_and_meta_gradient_agree_with_explicit_inverses(hidden):
-    check_against_loops(make_learner(hidden), make_episodes(), slow_loss)
+    check_against_loops(make_learner(hidden), ragged_episodes("regression"), slow_loss)
 
 
 @pytest.mark.parametrize("hidden", [(), (8,)], ids=["feature_space", "row_space"])
 def test_adapt_then_predict_is_what_meta_loss_judges(hidden):
-    learner, episodes = make_learner(hidden), make_episodes()
+    learner, episodes = make_learner(hidden), ragged_episodes("regression")
     output = learner.predict(learner.adapt(episodes.support), episodes.query.X)
     nll = gaussian_nll(output[..., 0], output[..., 1], episodes.query.y)
     mask = episodes.query.mask
@@ -111,6 +115,7 @@ def test_a_linear_mixed_model_is_learned():
         Rows(*(value[:, part] for value in rows[:3]))
         for part in (slice(2), slice(2, None))
     )
+    torch.manual_seed(0)
     learner = BayesianLinearLearner(TaskSpec("regression", (3,), 0, 0), None, rank=1)
     optimizer = torch.optim.LBFGS(
         learner.parameters(), max_iter=50, line_search_fn="strong_wolfe"

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import numpy as np
 import pytest
@@ -15,9 +14,11 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process import kernels as skl
 from slow_references import (
     KINDS,
+    N_CLASSES,
     N_FEATURES,
     away_from_start,
     check_against_loops,
+    ragged_episodes,
 )
 from torch import Tensor
 from torch.nn import functional as F
@@ -36,7 +37,7 @@ from sklmeta.learners.learner import TaskSpec
 from sklmeta.learners.losses import gaussian_nll
 from sklmeta.testing import random_rows
 
-WIDTH, N_CLASSES = 4, 4
+WIDTH = 4
 ALL_KERNELS = "+".join(KERNELS)
 
 
@@ -45,25 +46,9 @@ def make_learner(
 ) -> DeepKernelLearner:
     n_classes = N_CLASSES if kind == "shared" else 0
     spec = TaskSpec(kind, (N_FEATURES,), WIDTH, n_classes)
-    encoder = MLP(N_FEATURES, (5, WIDTH), "tanh")
     return away_from_start(
-        partial(DeepKernelLearner, spec, encoder, kernel=kernel, **params)
-    )
-
-
-def make_episodes(kind: str = "regression") -> Episodes:
-    """Of own classes all are present; of shared ones the last may lack, or all."""
-    sizes = (4, 7, 5) if kind == "own" else (3, 7, 0)
-    return Episodes(
-        *(
-            random_rows(
-                kind,
-                rows,
-                n_classes=N_CLASSES,
-                ways=(2, 4, 3) if kind == "own" else None,
-                random_state=seed,
-            )
-            for seed, rows in enumerate((sizes, (5, 1, 3)))
+        lambda: DeepKernelLearner(
+            spec, MLP(N_FEATURES, (5, WIDTH), "tanh"), kernel=kernel, **params
         )
     )
 
@@ -145,7 +130,7 @@ def slow_loss(learner: DeepKernelLearner, support: Rows, query: Rows) -> Tensor:
 @pytest.mark.parametrize("mean", MEANS)
 def test_loss_and_meta_gradient_agree_with_inverses(kind, objective, mean):
     learner = make_learner(kind, objective=objective, mean=mean)
-    check_against_loops(learner, make_episodes(kind), slow_loss, rounding=1e-10)
+    check_against_loops(learner, ragged_episodes(kind), slow_loss, rounding=1e-10)
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -233,7 +218,7 @@ def test_variance_never_grows_with_another_row():
 
 def test_of_marginal_likelihood_only_the_temperature_sees_the_query_alone():
     """Where the labels' likelihood is judged, cross-entropy calibrates, no more."""
-    learner, (support, query) = make_learner("shared"), make_episodes("shared")
+    learner, (support, query) = make_learner("shared"), ragged_episodes("shared")
     other = query._replace(y=(query.y + 1) % 3 * query.mask.long())
     swapped = learner.meta_loss(Episodes(support, other)).sum()
     loss = learner.meta_loss(Episodes(support, query)).sum()

@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
-from slow_references import N_FEATURES, away_from_start, check_against_loops
+from slow_references import (
+    N_CLASSES,
+    N_FEATURES,
+    away_from_start,
+    check_against_loops,
+    ragged_episodes,
+)
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -22,7 +26,6 @@ from sklmeta.learners.encoders import MLP
 from sklmeta.learners.learner import TaskSpec
 from sklmeta.testing import random_rows
 
-N_CLASSES = 4
 CASES = [
     ("regression", "ridge"),
     ("shared", "ridge"),
@@ -42,26 +45,9 @@ def make_learner(
 ) -> RidgeHeadLearner:
     n_classes = N_CLASSES if kind == "shared" else 0
     spec = TaskSpec(kind, (N_FEATURES,), hidden[-1], n_classes)
-    encoder = MLP(N_FEATURES, hidden, "tanh")
-    build = partial(RidgeHeadLearner, spec, encoder, solver=solver)
-    return away_from_start(build).eval()
-
-
-def make_rows(kind: str, *sizes: int, seed: int = 0) -> Rows:
-    own = kind == "own"
-    return random_rows(
-        kind,
-        sizes,
-        n_classes=3 if own else N_CLASSES,
-        ways=(2, 3, 3, 2)[: len(sizes)] if own else None,
-        random_state=seed,
-    )
-
-
-def make_episodes(kind: str) -> Episodes:
-    """Ragged tasks; in shared classes some lack a class, and one has no row."""
-    support = make_rows(kind, 3, 7, 3 if kind == "own" else 0, 5)
-    return Episodes(support, make_rows(kind, 2, 1, 2, 3, seed=1))
+    return away_from_start(
+        lambda: RidgeHeadLearner(spec, MLP(N_FEATURES, hidden, "tanh"), solver=solver)
+    ).eval()
 
 
 def head_of(learner: RidgeHeadLearner, support: Rows) -> Tensor:
@@ -111,7 +97,7 @@ def slow_loss(learner: RidgeHeadLearner, support: Rows, query: Rows) -> Tensor:
 @pytest.mark.parametrize("training", [False, True])
 def test_loss_and_meta_gradient_agree_with_plain_loops(kind, solver, hidden, training):
     learner = make_learner(kind, solver, hidden).train(training)
-    check_against_loops(learner, make_episodes(kind), slow_loss)
+    check_against_loops(learner, ragged_episodes(kind), slow_loss)
 
 
 def without_prior(learner: RidgeHeadLearner) -> RidgeHeadLearner:
@@ -123,7 +109,7 @@ def without_prior(learner: RidgeHeadLearner) -> RidgeHeadLearner:
 @EVERY_SPACE
 def test_ridge_is_that_of_scikit_learn(hidden):
     learner = without_prior(make_learner("regression", hidden=hidden))
-    rows = make_rows("regression", 7)
+    rows = random_rows("regression", (7,))
     phi = learner.features(rows.X)[0].detach().numpy()
     penalty = learner.penalty().item()
     ridge = Ridge(alpha=penalty, fit_intercept=False, solver="cholesky")
@@ -132,7 +118,7 @@ def test_ridge_is_that_of_scikit_learn(hidden):
     np.testing.assert_allclose(head, ridge.coef_, rtol=1e-10)
 
     learner = without_prior(make_learner("shared", hidden=hidden))
-    rows = make_rows("shared", 7)
+    rows = random_rows("shared", (7,), n_classes=N_CLASSES)
     ridge = RidgeClassifier(alpha=penalty, fit_intercept=False, solver="cholesky")
     phi = learner.features(rows.X)[0].detach().numpy()
     ridge.set_params(alpha=learner.penalty().item()).fit(phi, rows.y[0].numpy())
@@ -146,7 +132,7 @@ def test_logistic_is_that_of_scikit_learn(hidden, log_penalty):
     learner = without_prior(make_learner("shared", "logistic", hidden))
     with torch.no_grad():
         learner.log_penalty.fill_(log_penalty)
-    rows = make_rows("shared", 7)
+    rows = random_rows("shared", (7,), n_classes=N_CLASSES)
     phi = learner.features(rows.X)[0].detach().numpy()
     head = learner.adapt(rows)["head"][0].detach()
     logistic = LogisticRegression(
@@ -166,7 +152,7 @@ def test_two_own_classes_have_the_probabilities_of_a_binary_logistic_regression(
     with torch.no_grad():
         # The two margins are each other's negative: half their difference is one.
         learner.log_scale.fill_(np.log(0.5))
-    rows = make_rows("own", 6, 6, 6, 6)
+    rows = random_rows("own", (6, 6, 6, 6), n_classes=2)
     rows = rows._replace(y=rows.y % 2, n_classes=2, ways=torch.full((4,), 2))
     logits = learner.predict(learner.adapt(rows), rows.X).detach()
     for t in range(4):
@@ -183,7 +169,7 @@ def test_a_high_constant_is_a_bias_without_penalty():
     learner = without_prior(make_learner("regression"))
     with torch.no_grad():
         learner.log_height.fill_(np.log(1e4))
-    rows = make_rows("regression", 7)
+    rows = random_rows("regression", (7,))
     rows = rows._replace(y=rows.y + 5)
     phi = learner.features(rows.X)[0, :, :-1].detach().numpy()
     ridge = Ridge(alpha=learner.penalty().item()).fit(phi, rows.y[0].numpy())
@@ -193,7 +179,7 @@ def test_a_high_constant_is_a_bias_without_penalty():
 
 @EVERY_CASE
 def test_adapt_then_predict_is_what_meta_loss_judges(kind, solver):
-    learner, episodes = make_learner(kind, solver), make_episodes(kind)
+    learner, episodes = make_learner(kind, solver), ragged_episodes(kind)
     together = learner.meta_loss(episodes).detach()
     parts = super(RidgeHeadLearner, learner).meta_loss(episodes).detach()
     np.testing.assert_allclose(together, parts, rtol=1e-12)
@@ -201,7 +187,8 @@ def test_adapt_then_predict_is_what_meta_loss_judges(kind, solver):
 
 @pytest.mark.parametrize("solver", ["ridge", "logistic"])
 def test_a_shared_class_absent_from_the_support_can_be_predicted(solver):
-    learner, (support, query) = make_learner("shared", solver), make_episodes("shared")
+    learner = make_learner("shared", solver)
+    support, query = ragged_episodes("shared")
     with torch.no_grad():
         learner.prior_head[-1, 3] = 30.0  # the bias of a class that task 0 lacks
     assert not (support.y[0] == 3).any()
@@ -221,7 +208,7 @@ def test_extreme_rows_give_finite_outputs(kind, solver, hidden, scale, training)
     )
     with torch.no_grad():
         learner.log_penalty.fill_(-20.0)
-    support, query = (rows.to("cpu", dtype) for rows in make_episodes(kind))
+    support, query = (rows.to("cpu", dtype) for rows in ragged_episodes(kind))
     same = support._replace(X=torch.full_like(support.X, scale))
     far = support._replace(X=support.X * scale)
     single = support._replace(y=torch.zeros_like(support.y))
@@ -240,7 +227,7 @@ def test_extreme_rows_give_finite_outputs(kind, solver, hidden, scale, training)
 def test_newton_steps_converge_from_far_away():
     """Plain Newton steps diverge here: the prior is wrong about every row, and sure."""
     learner = make_learner("shared", "logistic")
-    support, _ = make_episodes("shared")
+    support, _ = ragged_episodes("shared")
     with torch.no_grad():
         learner.prior_head.mul_(1000.0)
         learner.log_penalty.fill_(-7.0)

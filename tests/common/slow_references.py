@@ -12,9 +12,10 @@ from torch import Tensor
 
 from sklmeta.episodes.rows import Episodes, Rows, of_tasks, without_padding
 from sklmeta.learners.learner import Learner
+from sklmeta.testing import random_rows
 
 KINDS = ("regression", "shared", "own")
-N_FEATURES, N_CLASSES = 3, 5
+N_FEATURES, N_CLASSES, WAYS = 3, 5, (2, 4, 3, 2)
 
 
 def away_from_start(build: Callable[[], Learner], spread: float = 0.3) -> Learner:
@@ -26,6 +27,19 @@ def away_from_start(build: Callable[[], Learner], spread: float = 0.3) -> Learne
             for parameter in learner.parameters():
                 parameter.add_(spread * torch.randn_like(parameter))
     return learner
+
+
+def ragged_episodes(kind: str) -> Episodes:
+    """Draw four tasks; unless classes are their own, one of them has no support."""
+    own = kind == "own"
+    ways, n_classes = (WAYS, max(WAYS)) if own else (None, N_CLASSES)
+    sizes = (3, 7, 4, 5) if own else (3, 7, 0, 5)
+    return Episodes(
+        *(
+            random_rows(kind, n, n_classes=n_classes, ways=ways, random_state=seed)
+            for seed, n in enumerate((sizes, (5, 1, 3, 5)))
+        )
+    )
 
 
 def rows_of_classes(

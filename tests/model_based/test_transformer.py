@@ -10,14 +10,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from process_rows import (
+from slow_references import (
     KINDS,
     N_CLASSES,
-    N_INPUTS,
-    SIZES,
-    make_episodes,
-    make_rows,
-    take,
+    N_FEATURES,
+    away_from_start,
+    check_against_loops,
+    ragged_episodes,
 )
 from torch import Tensor
 
@@ -29,21 +28,18 @@ from sklmeta.model_based.transformer import TransformerNeuralProcessLearner
 
 
 def make_learner(kind: str, encoder: bool = True) -> TransformerNeuralProcessLearner:
-    torch.manual_seed(0)
     n_classes = N_CLASSES if kind == "shared" else 0
-    spec = TaskSpec(kind, (N_INPUTS,), 5 if encoder else 0, n_classes)
-    learner = TransformerNeuralProcessLearner(
-        spec,
-        MLP(N_INPUTS, (5,), "tanh") if encoder else None,
-        d_model=8,
-        n_layers=2,
-        n_heads=2,
-        beta=0.0,
+    spec = TaskSpec(kind, (N_FEATURES,), 5 if encoder else 0, n_classes)
+    return away_from_start(
+        lambda: TransformerNeuralProcessLearner(
+            spec,
+            MLP(N_FEATURES, (5,), "tanh") if encoder else None,
+            d_model=8,
+            n_layers=2,
+            n_heads=2,
+            beta=0.0,
+        )
     )
-    with torch.no_grad():
-        for parameter in learner.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-    return learner.double()
 
 
 def slow_attention(layer, x: Tensor, context: Tensor, bias: Tensor) -> Tensor:
@@ -108,130 +104,42 @@ def slow_predict(learner, support: Rows, X: Tensor) -> Tensor:
     return torch.stack(logits, dim=1)
 
 
+def slow_loss(learner, support: Rows, query: Rows) -> Tensor:
+    output = slow_predict(learner, support, query.X[0])
+    return row_loss(output[None], query)[0]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_loss_and_meta_gradient_agree_with_loops(kind):
-    learner, episodes = make_learner(kind), make_episodes(kind)
-    expected = []
-    for i in range(len(SIZES)):
-        query = take(episodes.query, i)
-        output = slow_predict(learner, take(episodes.support, i), query.X[0])
-        expected.append(row_loss(output[None], query)[0])
-    expected = torch.stack(expected)
-    loss = learner.meta_loss(episodes)
-    np.testing.assert_allclose(loss.detach(), expected.detach(), rtol=1e-10)
-    parameters = list(learner.parameters())
-    wanted = torch.autograd.grad(expected.mean(), parameters)
-    got = torch.autograd.grad(loss.mean(), parameters)
-    largest = max(gradient.abs().max() for gradient in wanted)
-    for a, b in zip(got, wanted, strict=True):
-        assert (a - b).abs().max() <= 1e-10 * largest
+    episodes = ragged_episodes(kind)
+    check_against_loops(make_learner(kind), episodes, slow_loss, rounding=1e-11)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_adapt_then_predict_is_what_meta_loss_judges(kind):
-    learner, episodes = make_learner(kind), make_episodes(kind)
+    learner, episodes = make_learner(kind), ragged_episodes(kind)
     output = learner.predict(learner.adapt(episodes.support), episodes.query.X)
     expected = row_loss(output, episodes.query).detach()
     loss = learner.meta_loss(episodes).detach()
     np.testing.assert_allclose(loss, expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_padding_is_inert_whatever_stands_in_it(kind):
-    learner, (support, query) = make_learner(kind), make_episodes(kind)
-    padded = make_rows(kind, SIZES, 12, seed=2)
-    padded.X[:, :7], padded.y[:, :7] = support.X, support.y
-    real = padded.mask > 0
-    X = torch.where(real[..., None], padded.X, 7.0)
-    y = torch.where(real, padded.y, -3.0 if kind == "regression" else 1)
-    padded = padded._replace(X=X, y=y)
-    got = learner.predict(learner.adapt(padded), query.X).detach()
-    for i in range(len(SIZES)):
-        alone = learner.adapt(take(support, i))
-        expected = learner.predict(alone, query.X[i : i + 1]).detach()
-        np.testing.assert_allclose(got[i : i + 1], expected, atol=1e-10)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_query_rows_do_not_influence_each_other(kind):
-    learner, (support, query) = make_learner(kind), make_episodes(kind)
-    state = learner.adapt(support)
-    together = learner.predict(state, query.X).detach()
-    for j in range(query.X.shape[1]):
-        alone = learner.predict(state, query.X[:, j : j + 1]).detach()
-        np.testing.assert_allclose(alone, together[:, j : j + 1], rtol=1e-10)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_order_of_the_support_does_not_matter(kind):
-    learner, (support, query) = make_learner(kind), make_episodes(kind)
-    turned = support._replace(
-        X=support.X.flip(1), y=support.y.flip(1), mask=support.mask.flip(1)
-    )
-    expected = learner.predict(learner.adapt(support), query.X).detach()
-    got = learner.predict(learner.adapt(turned), query.X).detach()
-    np.testing.assert_allclose(got, expected, atol=1e-10)
-
-
-def test_relabelling_own_classes_permutes_the_logits():
-    learner, (support, query) = make_learner("own"), make_episodes("own")
-    permutation = torch.tensor([2, 0, 3, 1])
-    relabelled = support._replace(y=permutation[support.y])
-    expected = learner.predict(learner.adapt(support), query.X).detach()
-    got = learner.predict(learner.adapt(relabelled), query.X).detach()
-    np.testing.assert_allclose(got[..., permutation], expected, atol=1e-10)
-
-
-@pytest.mark.parametrize("n_classes", [1, 9])
-def test_own_classes_may_be_of_any_number(n_classes):
-    learner = make_learner("own")
-    rows = make_rows("own", (9,), 9)
-    y = torch.arange(9)[None] % n_classes
-    state = learner.adapt(Rows(rows.X, y, rows.mask, n_classes))
-    assert learner.predict(state, rows.X).shape == (1, 9, n_classes)
-
-
-@pytest.mark.parametrize("kind", ["regression", "shared"])
-def test_empty_support_gives_the_prior(kind):
-    learner, (support, query) = make_learner(kind), make_episodes(kind, (2, 0, 1, 5))
-    of_prior = learner.predict(learner.prior_state(), query.X[1:2]).detach()
-    of_empty = learner.predict(learner.adapt(support), query.X)[1:2].detach()
-    np.testing.assert_allclose(of_empty, of_prior, atol=1e-10)
-    assert torch.isfinite(of_prior).all()
-
-
-def test_own_classes_have_no_prior():
-    assert make_learner("own").prior_state() is None
-
-
 def test_a_shift_of_all_targets_shifts_the_means_of_a_large_support():
-    learner, (support, query) = make_learner("regression"), make_episodes("regression")
+    learner = make_learner("regression")
+    support, query = ragged_episodes("regression")
     with torch.no_grad():
         learner.log_level_strength.fill_(-40.0)
     shifted = support._replace(y=(support.y + 3.0) * support.mask)
     expected = learner.predict(learner.adapt(support), query.X).detach()
     got = learner.predict(learner.adapt(shifted), query.X).detach()
-    np.testing.assert_allclose(got[..., 0], expected[..., 0] + 3.0, atol=1e-10)
+    moved = 3.0 * support.mask.amax(1, keepdim=True)  # but for the task without rows
+    np.testing.assert_allclose(got[..., 0], expected[..., 0] + moved, atol=1e-10)
     np.testing.assert_allclose(got[..., 1], expected[..., 1], atol=1e-10)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("scale", [0.0, 1e4])
-def test_outputs_are_finite_and_keep_the_dtype(kind, dtype, scale):
-    learner = make_learner(kind).to(dtype)
-    support, query = (rows.to("cpu", dtype) for rows in make_episodes(kind))
-    far = Episodes(support._replace(X=support.X * scale), query)
-    output = learner.predict(learner.adapt(far.support), query.X * scale)
-    assert output.dtype == dtype
-    assert torch.isfinite(output).all()
-    learner.meta_loss(far).mean().backward()
-    assert all(torch.isfinite(p.grad).all() for p in learner.parameters())
 
 
 def test_without_encoder_the_raw_features_are_used():
     learner = make_learner("regression", encoder=False)
-    support, query = make_episodes("regression")
+    support, query = ragged_episodes("regression")
     output = learner.predict(learner.adapt(support), query.X)
     assert output.shape == (4, 5, 2)
 
@@ -276,8 +184,10 @@ def test_own_classes_are_learnt_from_episodes():
 
 def test_some_training_episodes_have_an_empty_support():
     learner = make_learner("regression")
-    support, query = make_episodes("regression", SIZES * 8)
-    query = Rows(*(value.repeat(8, *(1,) * (value.ndim - 1)) for value in query[:3]))
+    support, query = (
+        Rows(*(value.repeat(8, *(1,) * (value.ndim - 1)) for value in rows[:3]))
+        for rows in ragged_episodes("regression")
+    )
     output = learner.predict(learner.adapt(support), query.X)
     zero_shot = learner.predict(learner.prior_state(), query.X[:2])
     expected = torch.cat([zero_shot, output[2:]])
@@ -289,7 +199,8 @@ def test_some_training_episodes_have_an_empty_support():
 
 
 def test_training_weights_a_row_with_the_root_of_its_variance():
-    learner, (support, query) = make_learner("regression"), make_episodes("regression")
+    learner = make_learner("regression")
+    support, query = ragged_episodes("regression")
     learner.beta = 0.5
     output = learner.predict(learner.adapt(support), query.X)
     error = output[..., 0] - query.y
