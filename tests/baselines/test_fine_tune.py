@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from slow_references import N_CLASSES, N_FEATURES, away_from_start
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,8 +22,9 @@ from sklmeta.episodes.pooled import PooledRows, stream_rows
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.learners.encoders import MLP
 from sklmeta.learners.learner import TaskSpec
+from sklmeta.testing import random_rows
 
-N_FEATURES, WIDTH, N_CLASSES, N_POOLED = 3, 4, 4, 7
+WIDTH, N_POOLED = 4, 7
 CASES = [
     ("regression", "linear"),
     ("shared", "linear"),
@@ -34,39 +36,29 @@ WAYS = (3, 1, 2)
 
 
 def make_learner(kind: str, head: str = "linear", **params) -> FineTuneLearner:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    n_classes = N_CLASSES if kind == "shared" else 0
+    spec = TaskSpec(kind, (N_FEATURES,), WIDTH, n_classes)
+    params = {"inner_lr": 0.05, "adapt_steps": 7, "alpha": 0.7, **params}
+
+    def build():
         encoder = MLP(N_FEATURES, (5, WIDTH), "tanh")
-        n_classes = N_CLASSES if kind == "shared" else 0
-        spec = TaskSpec(kind, (N_FEATURES,), WIDTH, n_classes)
-        params = {"inner_lr": 0.05, "adapt_steps": 7, "alpha": 0.7, **params}
         learner = FineTuneLearner(spec, encoder, head=head, **params)
         if kind == "own":
             learner._new_head(N_POOLED)
-        learner.double()
-        with torch.no_grad():
-            for parameter in learner.parameters():
-                parameter.add_(0.3 * torch.randn_like(parameter))
-    return learner.eval()
+        return learner
+
+    return away_from_start(build).eval()
 
 
-def make_support(kind: str, *, padding: int = 2) -> Rows:
-    """Ragged supports; with shared classes, of few of them."""
-    generator = torch.Generator().manual_seed(1)
-    sizes = (6, 1, 4)
-    n_rows = max(sizes) + padding
-    X = torch.zeros(3, n_rows, N_FEATURES, dtype=torch.float64)
-    mask = torch.zeros(3, n_rows, dtype=torch.float64)
-    y = torch.zeros(3, n_rows, dtype=torch.long)
-    for t, size in enumerate(sizes):
-        X[t, :size] = torch.randn(size, N_FEATURES, generator=generator).double()
-        mask[t, :size] = 1
-        y[t, :size] = torch.arange(size) % WAYS[t]
-    if kind == "regression":
-        return Rows(X, X.sum(-1).sin() * mask, mask)
-    if kind == "shared":
-        return Rows(X, y, mask, N_CLASSES)
-    return Rows(X, y, mask, max(WAYS), torch.tensor(WAYS))
+def make_support(kind: str) -> Rows:
+    own = kind == "own"
+    return random_rows(
+        kind,
+        (6, 1, 4),
+        n_rows=8,
+        n_classes=max(WAYS) if own else N_CLASSES,
+        ways=WAYS if own else None,
+    )
 
 
 def reference_outputs(
@@ -164,18 +156,6 @@ def test_training_is_the_loss_of_the_pooled_network(kind, head):
     references = torch.autograd.grad(expected, list(parameters.values()))
     for gradient, reference in zip(gradients, references, strict=True):
         torch.testing.assert_close(gradient, reference, rtol=1e-10, atol=1e-13)
-
-
-@pytest.mark.parametrize("tune", ["head", "all"])
-@pytest.mark.parametrize(("kind", "head"), CASES)
-def test_padding_is_inert(kind, head, tune):
-    learner, support = make_learner(kind, head, tune=tune), make_support(kind)
-    padding = support.mask == 0
-    y = torch.where(padding, torch.ones_like(support.y), support.y)
-    X = torch.where(padding[..., None], 1e3, support.X)
-    expected, actual = learner.adapt(support), learner.adapt(support._replace(X=X, y=y))
-    for name in expected:
-        torch.testing.assert_close(actual[name], expected[name], rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("tune", ["head", "all"])

@@ -9,29 +9,29 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.episodes.rows import Episodes
 from sklmeta.learners.encoders import MLP
+from sklmeta.testing import random_rows
 
 N_TASKS, N_SUPPORT, N_QUERY = 3, 7, 5
 
 
 def episodes_of(kind, seed=0, n_support=N_SUPPORT, n_query=N_QUERY, n_features=3):
     """Three tasks; when classes are their own, of 2, 3 and 4 classes."""
-    generator = torch.Generator().manual_seed(seed)
-    ways = torch.tensor([2, 3, 4]) if kind == "own" else None
-    n_classes = 0 if kind == "regression" else 4
-
-    def rows(n_rows):
-        X = torch.randn(N_TASKS, n_rows, n_features, generator=generator).double()
-        if kind == "regression":
-            y = torch.randn(N_TASKS, n_rows, generator=generator).double()
-        else:
-            y = torch.arange(n_rows).expand(N_TASKS, -1) % (
-                4 if ways is None else ways[:, None]
+    ways = (2, 3, 4) if kind == "own" else None
+    return Episodes(
+        *(
+            random_rows(
+                kind,
+                (n_rows,) * N_TASKS,
+                input_shape=(n_features,),
+                n_classes=4,
+                ways=ways,
+                random_state=2 * seed + part,
             )
-        return Rows(X, y, torch.ones_like(X[..., 0]), n_classes, ways)
-
-    return Episodes(rows(n_support), rows(n_query))
+            for part, n_rows in enumerate((n_support, n_query))
+        )
+    )
 
 
 def loss_of(output, y, kind):

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 
 import pytest
@@ -16,14 +15,13 @@ from descent_reference import (
     assert_same,
     gradients_of,
     meta_loss_of,
-    padded,
     path_of,
     predict,
 )
 from descent_tasks import N_TASKS, encoder_of, episodes_of
 from torch import nn
 
-from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.episodes.rows import Rows
 from sklmeta.gradient_based.maml import MAMLLearner
 from sklmeta.learners.engine import EngineWarning
 from sklmeta.learners.learner import Learner, TaskSpec
@@ -56,30 +54,6 @@ def test_value_and_meta_gradient(name, kind, head_init, first_order):
     expected = meta_loss_of(learner, episodes, rate, first_order=first_order)
     assert_same([loss], [expected])
     assert_same(gradients_of(learner, loss), gradients_of(learner, expected))
-
-
-@pytest.mark.parametrize(("kind", "head_init"), KINDS)
-@pytest.mark.parametrize("name", ["mlp", "layer_norm"])
-def test_meta_gradient_is_the_finite_difference(name, kind, head_init):
-    learner = learner_of(kind, name, head_init=head_init)
-    episodes = episodes_of(kind)
-    gradients = torch.autograd.grad(
-        learner.meta_loss(episodes).sum(), list(learner.parameters())
-    )
-    generator = torch.Generator().manual_seed(3)
-    direction = [
-        torch.randn(p.shape, generator=generator).double() for p in learner.parameters()
-    ]
-    derivative = sum((g * d).sum() for g, d in zip(gradients, direction, strict=True))
-    values = []
-    for shift in (1e-5, -1e-5):
-        moved = copy.deepcopy(learner)
-        with torch.no_grad():
-            for p, d in zip(moved.parameters(), direction, strict=True):
-                p += shift * d
-        values.append(moved.meta_loss(episodes).sum().detach())
-    difference = (values[0] - values[1]) / 2e-5
-    torch.testing.assert_close(derivative, difference, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -127,32 +101,6 @@ def test_meta_loss_without_gradients():
         loss = learner.meta_loss(episodes)
     assert not loss.requires_grad
     assert_same([loss], [meta_loss_of(learner, episodes, rate)])
-
-
-@pytest.mark.parametrize(("kind", "head_init"), KINDS)
-def test_padding_is_inert(kind, head_init):
-    learner = learner_of(kind, head_init=head_init)
-    episodes = episodes_of(kind)
-    with_padding = Episodes(*map(padded, episodes))
-    loss, expected = learner.meta_loss(with_padding), learner.meta_loss(episodes)
-    assert_same([loss], [expected])
-    assert_same(gradients_of(learner, loss), gradients_of(learner, expected))
-    learner.eval()
-    state = learner.adapt(with_padding.support)
-    expected_state = learner.adapt(episodes.support)
-    assert_same(state.values(), expected_state.values())
-
-
-@pytest.mark.parametrize("head_init", ["shared", "prototypes"])
-def test_other_numbers_of_classes(head_init):
-    learner = learner_of("own", head_init=head_init).eval()
-    for n_classes in (2, 3, 9):
-        y = torch.arange(n_classes).repeat(1, 2)
-        X = torch.randn(1, len(y[0]), 3).double()
-        ways = torch.tensor([n_classes])
-        support = Rows(X, y, torch.ones_like(X[..., 0]), n_classes, ways)
-        output = learner.predict(learner.adapt(support), X)
-        assert output.shape == (1, 2 * n_classes, n_classes)
 
 
 def test_body_stays_only_with_one_step_from_a_shared_vector():

@@ -15,7 +15,6 @@ from descent_reference import (
     assert_same,
     gradients_of,
     meta_loss_of,
-    padded,
     path_of,
     predict,
     randomise,
@@ -24,7 +23,6 @@ from descent_tasks import N_TASKS, encoder_of, episodes_of
 
 from sklmeta import MAMLClassifier, MAMLRegressor
 from sklmeta.datasets import make_sensor_arrays, make_sinusoids
-from sklmeta.episodes.rows import Episodes, split_episodes
 from sklmeta.gradient_based.maml import MAMLLearner
 from sklmeta.learners.learner import TaskSpec
 from sklmeta.learners.stabilisers import step_weights
@@ -153,29 +151,6 @@ def test_evaluation_mode_judges_the_last_step_alone(engine):
     assert ((early - last).abs() > 1e-5 * last).all()
     with torch.no_grad():
         assert_same([learner.meta_loss(episodes)], [last])
-
-
-@pytest.mark.parametrize("engine", ["adjoint", "batched"])
-@pytest.mark.parametrize(("kind", "head_init"), KINDS)
-def test_padding_is_inert(kind, head_init, engine):
-    params = {"engine": engine, "head_init": head_init, **SETTINGS["all"]}
-    learner, episodes = learner_of(kind, **params), episodes_of(kind)
-    learner.begin_update(0.4)
-    with_padding = Episodes(*map(padded, episodes))
-    loss, expected = learner.meta_loss(with_padding), learner.meta_loss(episodes)
-    assert_same([loss], [expected])
-    assert_same(gradients_of(learner, loss), gradients_of(learner, expected))
-
-
-def test_chunks_add_up():
-    learner, episodes = learner_of("own", **SETTINGS["all"]), episodes_of("own")
-    learner.begin_update(0.4)
-    losses, whole = accumulated(learner, episodes, 0.5)
-    for p in learner.parameters():
-        p.grad = None
-    parts = [learner.accumulate(part, 0.5) for part in split_episodes(episodes, 1)]
-    assert_same([torch.cat(parts)], [losses])
-    assert_same([p.grad for p in learner.parameters()], whole)
 
 
 @pytest.mark.parametrize("adapt_steps", [1, 3])

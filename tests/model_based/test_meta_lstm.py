@@ -250,40 +250,6 @@ def test_preprocessing():
     assert sign.tolist() == pytest.approx([0.0, 1.0, -1.0, 0.5, -0.5])
 
 
-@pytest.mark.parametrize(("kind", "head_init"), KINDS)
-def test_padding_is_inert(kind, head_init):
-    learner = learner_of(kind, head_init=head_init)
-    episodes = episodes_of(kind)
-
-    def padded(rows):
-        fill = torch.full_like(rows.X[:, :2], 1e3)
-        return rows._replace(
-            X=torch.cat([rows.X, fill], 1),
-            y=torch.cat([rows.y, torch.zeros_like(rows.y[:, :2])], 1),
-            mask=torch.cat([rows.mask, torch.zeros_like(rows.mask[:, :2])], 1),
-        )
-
-    with_padding = Episodes(*map(padded, episodes))
-    loss, expected = learner.meta_loss(with_padding), learner.meta_loss(episodes)
-    assert_same([loss], [expected])
-    assert_same(meta_gradient(learner, loss), meta_gradient(learner, expected))
-    learner.eval()
-    state = learner.adapt(with_padding.support)
-    assert_same(state.values(), learner.adapt(episodes.support).values())
-
-
-@pytest.mark.parametrize("head_init", ["shared", "prototypes"])
-def test_other_numbers_of_classes(head_init):
-    learner = learner_of("own", head_init=head_init).eval()
-    for n_classes in (1, 2, 9):
-        y = torch.arange(n_classes).repeat(1, 2)
-        X = torch.randn(1, len(y[0]), 2).double()
-        ways = torch.tensor([n_classes])
-        support = Rows(X, y, torch.ones_like(X[..., 0]), n_classes, ways)
-        output = learner.predict(learner.adapt(support), X)
-        assert output.shape == (1, 2 * n_classes, n_classes)
-
-
 @pytest.mark.parametrize("kind", ["regression", "shared", "own"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_wild_rule_is_guarded(kind, dtype):
