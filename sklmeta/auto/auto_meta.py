@@ -88,7 +88,7 @@ class AutoMetaRegressor(Blend):
 
     See Also
     --------
-    sklmeta.model_selection.compare : Shows the members side by side.
+    sklmeta.comparing.compare : Shows the members side by side.
 
     Notes
     -----
@@ -203,7 +203,7 @@ class AutoMetaClassifier(Blend):
 
     See Also
     --------
-    sklmeta.model_selection.compare : Shows the members side by side.
+    sklmeta.comparing.compare : Shows the members side by side.
 
     Notes
     -----

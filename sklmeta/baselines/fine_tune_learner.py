@@ -20,7 +20,7 @@ from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.episodes.source import EpisodeSource
 from sklmeta.learners.engine import Engine, Parameters, stack_parameters
 from sklmeta.learners.inner_loop import gradient_step, guarded_inner_loop
-from sklmeta.learners.learner import Learner, State, TaskSpec
+from sklmeta.learners.learner import Learner, State, TaskSpec, width_of
 from sklmeta.learners.losses import row_loss
 
 HEADS = ("linear", "cosine")
@@ -81,7 +81,7 @@ class FineTuneLearner(Learner):
         self.engine = Engine(encoder)
         if self.cosine:
             self.log_scale = nn.Parameter(torch.tensor(FIRST_SCALE).log())
-        self._new_head(spec.width(regression=1, own=0))
+        self._new_head(width_of(spec, regression=1, own=0))
 
     def _new_head(
         self, n_outputs: int, generator: torch.Generator | None = None

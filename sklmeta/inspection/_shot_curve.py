@@ -44,7 +44,7 @@ class ShotCurveDisplay(Display):
 
     See Also
     --------
-    sklmeta.model_selection.compare : Makes a comparison.
+    sklmeta.comparing.compare : Makes a comparison.
 
     Examples
     --------
@@ -136,7 +136,7 @@ class ShotCurveDisplay(Display):
             Where to draw; None makes a figure.
 
         **options
-            Passed on to `sklmeta.model_selection.compare`: ``shots``, ``cv``,
+            Passed on to `sklmeta.comparing.compare`: ``shots``, ``cv``,
             ``n_draws``, ``scoring``, ``n_jobs`` and the like.
 
         Returns

@@ -139,7 +139,7 @@ class TaskDifferenceDisplay(Display):
             Where to draw; None makes a figure.
 
         **options
-            Passed on to `sklmeta.model_selection.compare`.
+            Passed on to `sklmeta.comparing.compare`.
 
         Returns
         -------

@@ -68,11 +68,12 @@ class TaskSpec(NamedTuple):
     n_features_out: int
     n_classes: int
 
-    def width(self, *, regression: int, own: int) -> int:
-        """Number of classes that are shared; where there are none, what is given."""
-        if self.kind == TaskKind.SHARED:
-            return self.n_classes
-        return own if self.kind == TaskKind.OWN else regression
+
+def width_of(spec: TaskSpec, *, regression: int, own: int) -> int:
+    """Number of classes that are shared; where there are none, what is given."""
+    if spec.kind == TaskKind.SHARED:
+        return spec.n_classes
+    return own if spec.kind == TaskKind.OWN else regression
 
 
 class Learner(nn.Module):

@@ -25,7 +25,7 @@ from sklmeta.learners.encoders import (
     overwritten_statistics,
 )
 from sklmeta.learners.engine import Engine, Parameters, linear_stack, looped
-from sklmeta.learners.learner import Learner, State, TaskSpec
+from sklmeta.learners.learner import Learner, State, TaskSpec, width_of
 from sklmeta.learners.losses import row_loss
 
 ENGINES = ("auto", "adjoint", "batched", "vmap", "loop")
@@ -125,7 +125,7 @@ class AdaptedNetwork(Learner):
             f"encoder.{name}": tuple(self.encoder.get_parameter(name).shape)
             for name in self._adapted
         }
-        head = (self.spec.width(regression=1, own=1), self.spec.n_features_out)
+        head = (width_of(self.spec, regression=1, own=1), self.spec.n_features_out)
         return {**shapes, "head.weight": head, "head.bias": head[:1]}
 
     def _dense_layers(self) -> list[Layer] | None:

@@ -77,8 +77,8 @@ class NeuralProcessLearner(AmortisedLearner):
             )
         self.min_noise = min_noise
         self.by_class = spec.kind == TaskKind.OWN
-        n_outputs = spec.width(regression=2, own=1)
-        width = self.row_width + spec.width(regression=1, own=0)
+        n_outputs = width_of(spec, regression=2, own=1)
+        width = self.row_width + width_of(spec, regression=1, own=0)
         self.encode_pair = _network(width, d_model, d_model, n_layers)  # h
         # The first layer of g, in two parts: they meet where all classes are there.
         self.read_row = nn.Linear(self.row_width, d_model)
