@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 from sklearn.utils import get_tags
 
 from sklmeta._compat import _safe_indexing
@@ -32,7 +33,7 @@ class Wrapped(NamedTuple):
 class WrappingBaseline(BaselineEstimator):
     """A baseline around a scikit-learn estimator."""
 
-    estimator: Any
+    estimator: BaseEstimator
     center: bool = False
     _own_classes_remedy = "use PerTask(estimator, shared_classes=False)."
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone, is_classifier
+from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from sklmeta._compat import HasMethods, _safe_indexing
@@ -75,7 +75,7 @@ class PerTask(WrappingBaseline):
         "shared_classes": ["boolean"],
     }
 
-    def __init__(self, estimator: Any, *, shared_classes: bool = True):
+    def __init__(self, estimator: BaseEstimator, *, shared_classes: bool = True):
         self.estimator = estimator
         self.shared_classes = shared_classes
 

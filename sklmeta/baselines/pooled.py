@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
-from sklearn.base import clone, is_classifier
+from sklearn.base import BaseEstimator, clone, is_classifier
 
 from sklmeta._compat import HasMethods, StrOptions, _safe_indexing
 from sklmeta.baselines._base import group_means
@@ -86,7 +86,7 @@ class Pooled(WrappingBaseline):
     }
 
     def __init__(
-        self, estimator: Any, *, support: str = "ignore", center: bool = False
+        self, estimator: BaseEstimator, *, support: str = "ignore", center: bool = False
     ):
         self.estimator = estimator
         self.support = support

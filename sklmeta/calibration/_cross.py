@@ -18,6 +18,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklmeta._compat import _safe_indexing
 from sklmeta.data.codes import check_task
 from sklmeta.data.kinds import TaskKind, kind_of
+from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.estimator.calibrating import Evidence, possible_shots
 from sklmeta.evaluation.containers import inner_estimator, rebuilt
 from sklmeta.evaluation.shots import SHOTS, check_count
@@ -138,7 +139,7 @@ def cross_calibrated(
         evidence = _pool(found)
         fitted = clone(model).fit(X, targets, task=labels[codes])
 
-    def calibrate(estimator: Any, support: Any) -> Any:
+    def calibrate(estimator: AdaptableEstimator, support: Any) -> Any:
         estimator._calibrate_from(evidence)
         return estimator
 
@@ -157,7 +158,7 @@ def _judge_fold(
     model.fit(X, y, task=task)
     found: Evidence = {}
 
-    def judge(estimator: Any, rows: Any) -> Any:
+    def judge(estimator: AdaptableEstimator, rows: Any) -> Any:
         found.update(estimator._gather_evidence(rows.X, rows.y, rows.task, **options))
         return estimator
 

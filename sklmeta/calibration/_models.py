@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_regressor
 from sklearn.utils import column_or_1d
 
+from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.evaluation.conformal import winkler_score
 from sklmeta.evaluation.containers import inner_rows, rebuilt
 from sklmeta.evaluation.few_shot import few_shot_predictions
@@ -84,7 +85,7 @@ def calibrated(
     (15, 2)
     """
 
-    def change(estimator: Any, support: Any) -> Any:
+    def change(estimator: AdaptableEstimator, support: Any) -> Any:
         return estimator.calibrate(
             support.X,
             support.y,

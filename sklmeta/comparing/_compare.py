@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import sklearn
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.parallel import Parallel, delayed
 from tqdm.auto import tqdm
@@ -195,7 +195,7 @@ def _possible_shots(shots: Any, sizes: NDArray[np.intp]) -> list[int]:
 
 
 def _evaluate(
-    name: str, estimator: Any, table: Any, i: int, *args: Any
+    name: str, estimator: BaseEstimator, table: Any, i: int, *args: Any
 ) -> pd.DataFrame:
     try:
         scores = evaluate_fold(estimator, table, *args)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from sklearn.base import is_regressor
+from sklearn.base import BaseEstimator, is_regressor
 
 
 class TaskKind(StrEnum):
@@ -26,7 +26,7 @@ class TaskKind(StrEnum):
         return cls.SHARED if shared else cls.OWN
 
 
-def shares_classes(estimator: Any) -> bool:
+def shares_classes(estimator: BaseEstimator) -> bool:
     """Whether all tasks speak of the same classes; never guessed from the labels.
 
     Raises
@@ -44,7 +44,7 @@ def shares_classes(estimator: Any) -> bool:
     return n_way is None if shared is None else bool(shared)
 
 
-def kind_of(estimator: Any) -> TaskKind:
+def kind_of(estimator: BaseEstimator) -> TaskKind:
     """Kind that an estimator's parameters ask for, before `fit` as after it."""
     return TaskKind.of_classes(
         None if is_regressor(estimator) else shares_classes(estimator)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import is_regressor
+from sklearn.base import BaseEstimator, is_regressor
 from sklearn.utils import (
     assert_all_finite,
     check_array,
@@ -116,7 +116,11 @@ def _check_alone(y: Any, task: Any) -> None:
 
 
 def check_rows(
-    estimator: Any, X: Any, y: Any = "no_validation", *, options: dict[str, Any]
+    estimator: BaseEstimator,
+    X: Any,
+    y: Any = "no_validation",
+    *,
+    options: dict[str, Any],
 ) -> Any:
     """Validate X (and y) as scikit-learn does, with a hint on columns of no numbers."""
     with_y = not isinstance(y, str)
@@ -177,7 +181,7 @@ def hints_on_columns() -> Iterator[None]:
         raise
 
 
-def _check_mapped_rows(estimator: Any, X: Any, y: Any, **options: Any) -> Any:
+def _check_mapped_rows(estimator: BaseEstimator, X: Any, y: Any, **options: Any) -> Any:
     """Validate rows on disk block by block, without a copy of them.
 
     Numbers of another type than float64 and float32 stay as they are; they count as
@@ -201,7 +205,7 @@ def _check_mapped_rows(estimator: Any, X: Any, y: Any, **options: Any) -> Any:
 
 
 def check_fit_table(
-    estimator: Any,
+    estimator: BaseEstimator,
     X: Any,
     y: Any,
     task: Any,
@@ -258,7 +262,7 @@ def check_fit_table(
 
 
 def check_support_table(
-    estimator: Any,
+    estimator: BaseEstimator,
     X: Any,
     y: Any,
     task: Any,

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import sklearn
@@ -25,6 +25,16 @@ _SUPPORTED = (
     "a FrozenEstimator. Wrap anything else around the adapted model instead, and a "
     "plain scikit-learn estimator in PerTask or Pooled."
 )
+
+
+class Adaptable(Protocol):
+    """What is looked for inside the containers."""
+
+    def adapt(self, X: Any, y: ArrayLike, **metadata: Any) -> Any:
+        """Adapt to a support, in place."""
+
+    def reset_adaptation(self) -> Any:
+        """Go back to what `fit` left."""
 
 
 class _Support(NamedTuple):
@@ -85,7 +95,7 @@ def adapted(model: Any, X: Any, y: ArrayLike, task: ArrayLike | None = None) -> 
     array([12.])
     """
 
-    def adapt(estimator: Any, support: Any) -> Any:
+    def adapt(estimator: Adaptable, support: Any) -> Any:
         metadata = {} if support.task is None else {"task": support.task}
         estimator.adapt(support.X, support.y, **metadata)
         return estimator
@@ -148,7 +158,7 @@ def _then(
 def zero_shot(model: Any) -> Any:
     """Return a copy of a fitted model as ``fit`` left it, whatever it is adapted to."""
 
-    def reset(estimator: Any, support: Any) -> Any:
+    def reset(estimator: Adaptable, support: Any) -> Any:
         if hasattr(estimator, "reset_adaptation"):
             estimator.reset_adaptation()
         return estimator

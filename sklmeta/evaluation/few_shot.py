@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import sklearn
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import is_regressor
+from sklearn.base import BaseEstimator, is_regressor
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer, log_loss, make_scorer
 from sklearn.utils import (
@@ -122,7 +122,7 @@ class FewShotDraw:
 
 
 def few_shot_predictions(
-    estimator: Any,
+    estimator: BaseEstimator,
     X: Any,
     y: ArrayLike,
     task: ArrayLike,
@@ -205,7 +205,7 @@ def few_shot_predictions(
 
 
 def few_shot_score(
-    estimator: Any,
+    estimator: BaseEstimator,
     X: Any,
     y: ArrayLike,
     task: ArrayLike,
@@ -317,7 +317,7 @@ def _as_scorer(metric: Scoring, model: Any) -> Callable[..., float]:
     """Turn a scorer's name, a scorer or a metric into ``f(estimator, X, y)``."""
     if metric == "neg_log_loss":
         # A query often lacks a class, which log_loss must then be told.
-        def neg_log_loss(estimator: Any, X: Any, y: Any) -> float:
+        def neg_log_loss(estimator: BaseEstimator, X: Any, y: Any) -> float:
             probabilities = estimator.predict_proba(X)
             return -log_loss(y, probabilities, labels=estimator.classes_)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from sklmeta.comparing import Comparison, compare
 from sklmeta.inspection._drawing import Display, style, upper_first
@@ -104,7 +105,7 @@ class ShotCurveDisplay(Display):
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
+        estimator: BaseEstimator,
         X: Any,
         y: ArrayLike | None = None,
         task: ArrayLike | None = None,

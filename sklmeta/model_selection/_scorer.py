@@ -9,6 +9,7 @@ import warnings
 from typing import Any
 
 from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from sklmeta._compat import _MetadataRequester
 from sklmeta.evaluation.containers import inner_estimator
@@ -97,7 +98,12 @@ class FewShotScorer(_MetadataRequester):
         self.support = support
 
     def score(
-        self, estimator: Any, X: Any, y: ArrayLike, *, task: ArrayLike | None = None
+        self,
+        estimator: BaseEstimator,
+        X: Any,
+        y: ArrayLike,
+        *,
+        task: ArrayLike | None = None,
     ) -> float:
         """Score a fitted model on held-out tasks.
 
@@ -147,7 +153,12 @@ class FewShotScorer(_MetadataRequester):
         )
 
     def __call__(
-        self, estimator: Any, X: Any, y: ArrayLike, *, task: ArrayLike | None = None
+        self,
+        estimator: BaseEstimator,
+        X: Any,
+        y: ArrayLike,
+        *,
+        task: ArrayLike | None = None,
     ) -> float:
         """Score a fitted model on held-out tasks; see `score`."""
         return self.score(estimator, X, y, task=task)

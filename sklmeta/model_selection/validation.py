@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import sklearn
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone, is_regressor
+from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.parallel import Parallel, delayed
@@ -36,7 +36,7 @@ Metrics = dict[str, Scoring]
 
 
 def few_shot_cross_validate(
-    estimator: Any,
+    estimator: BaseEstimator,
     X: Any,
     y: ArrayLike | None = None,
     task: ArrayLike | None = None,
@@ -172,7 +172,7 @@ def few_shot_cross_validate(
 
 
 def _all_shots(
-    shots: Any, estimator: Any, is_support: NDArray[np.bool_] | None
+    shots: Any, estimator: BaseEstimator, is_support: NDArray[np.bool_] | None
 ) -> Sequence[int | None]:
     """Check `shots`, and that there are supports where there must be."""
     inner = inner_estimator(estimator)  # raises before any training starts
@@ -226,7 +226,7 @@ def _metrics(scoring: Any) -> Metrics:
 
 
 def evaluate_fold(
-    estimator: Any,
+    estimator: BaseEstimator,
     table: tuple[Any, NDArray[Any], NDArray[Any], NDArray[np.bool_] | None],
     fold: Fold,
     all_shots: Sequence[int | None],

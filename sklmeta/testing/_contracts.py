@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+
+from sklearn.base import BaseEstimator
 
 from sklmeta.testing._checks import Check
 from sklmeta.testing._estimator import ESTIMATOR
@@ -142,7 +143,7 @@ def check_learner(
 
 
 def meta_estimator_checks(
-    estimator: Any, *, skip: Collection[str] = ()
+    estimator: BaseEstimator, *, skip: Collection[str] = ()
 ) -> list[tuple[str, Check]]:
     """List the checks of `check_meta_estimator`, to be run one by one.
 
@@ -170,7 +171,9 @@ def meta_estimator_checks(
     return ESTIMATOR.checks(cases_of(estimator), skip)
 
 
-def check_meta_estimator(estimator: Any, *, skip: Collection[str] = ()) -> None:
+def check_meta_estimator(
+    estimator: BaseEstimator, *, skip: Collection[str] = ()
+) -> None:
     """Hold an estimator to the contract of this package, and to scikit-learn's.
 
     It is fitted to twelve small tasks: numbers for a regressor; for a classifier shared

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from sklmeta.data.kinds import TaskKind, kind_of
 from sklmeta.datasets import make_classification_tasks, make_linear_tasks
@@ -26,7 +26,7 @@ NAMES = np.array(["ill", "unsure", "well"])
 class Case:
     """An estimator, and tasks of the kind that it is to learn from."""
 
-    estimator: Any
+    estimator: BaseEstimator
     kind: TaskKind
     is_as_given: bool = True
 
@@ -126,7 +126,7 @@ def refused(
         raise AssertionError(f"There is no {error.__name__} for {what}.")
 
 
-def cases_of(estimator: Any) -> list[Case]:
+def cases_of(estimator: BaseEstimator) -> list[Case]:
     """The estimator with each kind of tasks that it can learn from."""
     if estimator.get_params().get("random_state", 0) is None:
         estimator = clone(estimator).set_params(random_state=0)
