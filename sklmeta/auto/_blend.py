@@ -29,8 +29,8 @@ from sklmeta.data.kinds import TaskKind
 from sklmeta.data.validation import Table, as_given
 from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.evaluation.containers import adapted, inner_estimator
-from sklmeta.evaluation.few_shot import check_count
 from sklmeta.evaluation.probabilities import spread
+from sklmeta.evaluation.shots import check_count
 from sklmeta.model_selection import TaskKFold
 
 

@@ -23,12 +23,8 @@ from sklmeta.learners.learner import Learner
 from sklmeta.learners.torch_state import intra_op_threads, seeded_torch, to_numpy
 from sklmeta.training.callbacks import OnEpoch
 from sklmeta.training.compile import Compiler
-from sklmeta.training.loop import (
-    UPDATES_PER_EPOCH,
-    TrainingOptions,
-    TrainingResult,
-    meta_train,
-)
+from sklmeta.training.loop import TrainingOptions, TrainingResult, meta_train
+from sklmeta.training.net import UPDATES_PER_EPOCH
 
 MAX_ONE_THREAD_BYTES = 2**22
 """Weights past which operations take milliseconds, and a second thread may pay.

@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from itertools import product
 
 import torch
@@ -238,7 +238,7 @@ def _is_plain(module: nn.Module) -> bool:
     return not any(hooks) and "forward" not in vars(module)
 
 
-def _math_attention(module: nn.Module):
+def _math_attention(module: nn.Module) -> AbstractContextManager[None] | None:
     """Attention kernels that can be differentiated twice, for modules that need them.
 
     The choice of kernels is one flag of the process, hence the lock.
