@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from instances import META, META_REGRESSORS
 from sklearn.base import clone
 
-from sklmeta.testing import check_learner, learner_checks
+from sklmeta.learners import MLP, Episodes, TaskSpec
+from sklmeta.testing import check_learner, learner_checks, random_episodes
 
 # Beside the settings of the table.
 SETTINGS = {
@@ -54,6 +56,21 @@ OTHER_UPDATES = {
     "transformer_regressor",
     "neural_process_regressor",
 }
+
+
+# Where steps may run away from far rows, meta-training leaves the update out.
+WITHOUT_STEPS = (
+    "bayesian_linear",
+    "deep_kernel",
+    "logistic_head",
+    "matching",
+    "neural_process",
+    "protonet",
+    "relation",
+    "ridge_head",
+    "siamese",
+    "transformer",
+)
 
 
 def kinds_of(name):
@@ -103,3 +120,18 @@ def test_contract_with_rows_that_are_images(name):
         skip = ["meta_gradient"] if name in OTHER_UPDATES else []
         make = factory_of(name, kind, {})
         check_learner(make, kinds=[kind], input_shape=(1, 2, 3), skip=skip)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", [n for n in META if n.startswith(WITHOUT_STEPS)])
+def test_far_rows_leave_the_meta_gradient_finite(name, dtype):
+    for kind in kinds_of(name):
+        torch.manual_seed(0)
+        spec = TaskSpec(kind, (3,), 4, 3 if kind == "shared" else 0)
+        learner = factory_of(name, kind, {})(spec, MLP(3, (6, 4))).to(dtype)
+        support, query = (rows.to("cpu", dtype) for rows in random_episodes(kind))
+        for X in (1e4 * support.X, torch.full_like(support.X, 1e4)):
+            learner.zero_grad()
+            learner.accumulate(Episodes(support._replace(X=X), query), 1.0)
+            gradients = [p.grad for p in learner.parameters() if p.grad is not None]
+            assert all(gradient.isfinite().all() for gradient in gradients)
