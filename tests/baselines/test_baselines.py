@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import pickle
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,7 +20,6 @@ from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklmeta.baselines import PerTask, Pooled
-from sklmeta.data.collection import TaskCollection
 from sklmeta.evaluation.containers import adapted
 from sklmeta.exceptions import NotAdaptedError
 
@@ -202,38 +199,6 @@ def test_pooled_centred_classifier_centres_x_only():
     np.testing.assert_allclose(model.predict_proba(X), expected)
 
 
-@pytest.mark.parametrize("center", [False, True])
-@pytest.mark.parametrize("support", SUPPORTS)
-def test_pooled_many_tasks_are_as_one_at_a_time(support, center):
-    for inner, y, y_new in (
-        (Ridge(), Y, Y_NEW),
-        (LogisticRegression(), LABELS, LABELS),
-    ):
-        model = Pooled(inner, support=support, center=center).fit(X, y, task=TASK)
-        many = adapted(model, X_NEW, y_new[:12], task=NEW_TASK)
-        for t in (3, 7):
-            rows = NEW_TASK == t
-            one = adapted(model, X_NEW[rows], y_new[:12][rows])
-            np.testing.assert_array_equal(
-                many.predict(X, task=np.full(60, t)), one.predict(X)
-            )
-
-
-@pytest.mark.parametrize("wrap", [PerTask, Pooled])
-def test_each_adaptation_replaces_the_last(wrap):
-    model = wrap(Ridge()).fit(X, Y, task=TASK)
-    with pytest.raises(ValueError, match="for tasks that fit has seen as well"):
-        model.predict(X, task=TASK)
-    model.adapt(X_NEW, Y_NEW, task=NEW_TASK)
-    with pytest.raises(ValueError, match="predict needs task"):
-        model.predict(X)
-    with pytest.raises(ValueError, match=r"5 label\(s\).*: 4, 5, 6, 8, 9\."):
-        model.predict(X[:7], task=[3, 4, 5, 6, 8, 9, 10])
-    assert model.adapt(X_NEW, Y_NEW) is model
-    with pytest.raises(ValueError, match="predict was given task"):
-        model.predict(X_NEW, task=NEW_TASK)
-
-
 @pytest.mark.parametrize("wrap", [PerTask, Pooled])
 def test_bad_support(wrap):
     model = wrap(LogisticRegression()).fit(X, LABELS, task=TASK)
@@ -283,22 +248,6 @@ def test_per_task_takes_text_behind_a_vectoriser():
     assert model.score(rows, words, task=TASK, shots=2) == 1.0
 
 
-def test_collections_are_accepted():
-    model = Pooled(Ridge()).fit(TaskCollection(X, Y, TASK))
-    assert model.tasks_.tolist() == list("abcd")
-    pairs = [(X[TASK == t], Y[TASK == t]) for t in "abcd"]
-    np.testing.assert_allclose(Pooled(Ridge()).fit(pairs).predict(X), model.predict(X))
-
-
-def test_few_shot_score_does_not_depend_on_the_adaptation():
-    model = PerTask(Ridge(alpha=0.1)).fit(X, Y, task=TASK)
-    score = model.score(X, Y, task=TASK, shots=6)
-    assert score == model.score(X, Y, task=TASK, shots=6)
-    assert score == model.adapt(X_NEW, Y_NEW).score(X, Y, task=TASK, shots=6)
-    before = PerTask(Ridge()).fit(X, Y, task=TASK).score(X, Y, task=TASK, shots=0)
-    assert before == model.score(X, Y, task=TASK, shots=0)
-
-
 def test_parameters():
     model = PerTask(Ridge(alpha=2.0))
     assert model.get_params()["estimator__alpha"] == 2.0
@@ -309,14 +258,3 @@ def test_parameters():
         Pooled(Ridge(), support="add").fit(X, Y)
     with pytest.raises(ValueError, match="'estimator' parameter"):
         PerTask("ridge").fit(X, Y)
-
-
-@pytest.mark.parametrize("support", SUPPORTS)
-def test_adapted_models_pickle(support):
-    model = Pooled(LogisticRegression(), support=support).fit(X, LABELS, task=TASK)
-    model.adapt(X_NEW, LABELS[:12], task=NEW_TASK)
-    loaded = pickle.loads(pickle.dumps(model))
-    np.testing.assert_array_equal(
-        loaded.predict_proba(X_NEW, task=NEW_TASK),
-        model.predict_proba(X_NEW, task=NEW_TASK),
-    )

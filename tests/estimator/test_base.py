@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
@@ -22,7 +21,6 @@ from sklmeta import (
     NotAdaptedError,
     ProtoNetClassifier,
     TaskCollection,
-    split_tasks,
 )
 from sklmeta.exceptions import VersionMismatchWarning
 
@@ -38,15 +36,8 @@ def classifier(**params):
 # Forms of input ---------------------------------------------------------------
 
 
-def test_flat_collection_and_pairs_are_the_same_fit(regression_tasks):
+def test_a_collection_brings_its_own_targets(regression_tasks):
     X, y, task = regression_tasks
-    order = np.argsort(task, kind="stable")
-    X, y, task = X[order], y[order], task[order]
-    flat = regressor().fit(X, y, task=task)
-    for tasks in (TaskCollection(X, y, task), split_tasks(X, y, task)):
-        other = regressor().fit(tasks)
-        for name, value in flat._fitted.weights.items():
-            np.testing.assert_array_equal(value, other._fitted.weights[name])
     with pytest.raises(ValueError, match="brings its own y and task"):
         regressor().fit(TaskCollection(X, y, task), y)
 
@@ -95,16 +86,6 @@ def test_images_reach_the_encoder():
 
 
 # State after fit --------------------------------------------------------------
-
-
-def test_one_table_is_an_ordinary_estimator(regression_tasks):
-    X, y, _ = regression_tasks
-    est = regressor(max_iter=100).fit(X, y)
-    assert est.score(X, y) > 0.5
-    # it is adapted to the whole table
-    np.testing.assert_array_equal(
-        est.predict(X), clone(est).fit(X, y).adapt(X, y).predict(X)
-    )
 
 
 def test_predict_and_task_must_go_together(regression_tasks):
@@ -239,16 +220,6 @@ def test_non_finite_loss_names_the_iteration_and_keeps_the_last_good_state(
     with pytest.raises(NonFiniteLossError, match="not finite at iteration"):
         est.fit(X, y, task=task)
     assert np.isfinite(est.predict(X)).all()
-
-
-def test_failed_fit_keeps_the_earlier_one(regression_tasks):
-    X, y, task = regression_tasks
-    est = regressor().fit(X, y, task=task)
-    before = est.predict(X)
-    with pytest.raises(ValueError, match="task must have one label per row"):
-        est.fit(X[:, :2], y, task=task[:-1])
-    assert est.n_features_in_ == 3
-    np.testing.assert_array_equal(est.predict(X), before)
 
 
 def test_skorch_callbacks_run_and_can_stop(regression_tasks):
