@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ from sklmeta.data.codes import check_task
 from sklmeta.data.collection import TaskCollection
 from sklmeta.evaluation.few_shot import Scoring
 from sklmeta.evaluation.shots import SHOTS, check_count, read_shots
+from sklmeta.exceptions import warn
 from sklmeta.model_selection import TaskKFold
 from sklmeta.model_selection.validation import evaluate_fold, make_folds
 
@@ -185,11 +185,9 @@ def _possible_shots(shots: Any, sizes: NDArray[np.intp]) -> list[int]:
         )
     # What a user asks for and cannot have is warned of.
     if len(possible) < len(asked) and shots is not SHOTS:
-        warnings.warn(
+        warn(
             f"shots={asked[len(possible) :]} are dropped: fewer than two tasks have "
-            "more rows than that.",
-            UserWarning,
-            stacklevel=3,
+            "more rows than that."
         )
     return possible
 

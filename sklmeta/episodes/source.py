@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from sklmeta.data.validation import Table
 from sklmeta.episodes.gather import gather_episodes, stream_episodes
 from sklmeta.episodes.rows import Episodes
 from sklmeta.episodes.sampler import EpisodeSampler, split_support_query
+from sklmeta.exceptions import warn
 
 MAX_ONE_TABLE_SUPPORT = 1000
 MAX_ONE_TABLE_ROWS = 2**10
@@ -136,11 +136,9 @@ def _check_usable(data: Table, sampler: EpisodeSampler) -> None:
             "task to treat the rows as one table."
         )
     if n_usable < n_tasks:
-        warnings.warn(
+        warn(
             f"{n_tasks - n_usable} of {n_tasks} tasks have {reason} and are left out "
-            "of meta-training.",
-            UserWarning,
-            stacklevel=5,
+            "of meta-training."
         )
 
 
@@ -158,12 +156,10 @@ def _hold_out(source: EpisodeSource, data: Table, options: EpisodeOptions) -> No
         source.valid = _draw_valid(source, valid, max(n_valid, options.meta_batch_size))
         return
     if not data.one_table:
-        warnings.warn(
+        warn(
             f"With {len(usable)} tasks, early stopping is judged on held-out rows of "
             f"the training tasks; from {MIN_VALIDATION_TASKS} tasks on it is judged "
-            "on held-out tasks.",
-            UserWarning,
-            stacklevel=6,
+            "on held-out tasks."
         )
     held_rows = _held_out_rows(source, data, options, fraction)
     train_rows = np.setdiff1d(np.arange(len(data.codes)), held_rows)

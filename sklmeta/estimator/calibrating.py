@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -30,6 +29,7 @@ from sklmeta.evaluation.containers import shallow_copy
 from sklmeta.evaluation.few_shot import FewShotDraw, few_shot_predictions
 from sklmeta.evaluation.shots import SHOTS, read_shots
 from sklmeta.evaluation.temperature import fit_temperature
+from sklmeta.exceptions import warn
 
 Evidence = dict[int, tuple[NDArray[Any], ...]]
 
@@ -209,12 +209,10 @@ class CalibrationMixin:
         scores = Scores(*self._calibration[size])
         quantile = conformal_quantile(scores, coverage)
         if not np.isfinite(quantile):
-            warnings.warn(
+            warn(
                 f"Intervals of coverage {coverage:g} are infinite: that needs "
                 f"{least_tasks(coverage)} calibration tasks with more than {size} "
-                f"row(s), and there were {scores.n_tasks}.",
-                UserWarning,
-                stacklevel=3,
+                f"row(s), and there were {scores.n_tasks}."
             )
         return quantile
 
@@ -251,12 +249,10 @@ class CalibrationMixin:
         known = np.array(sorted(self._calibration))
         position = np.searchsorted(known, shots, side="right") - 1
         if (position < 0).any() and is_regressor(self):
-            warnings.warn(
+            warn(
                 f"The support has {shots[position < 0].min()} row(s), fewer than any "
                 f"size that was calibrated ({known.tolist()}): intervals may be too "
-                "narrow. Calibrate for this number of shots.",
-                UserWarning,
-                stacklevel=3,
+                "narrow. Calibrate for this number of shots."
             )
         return known[np.maximum(position, 0)]
 

@@ -17,13 +17,16 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 
 from sklmeta._compat import Interval
 from sklmeta.data.codes import IntArray
+from sklmeta.data.rows import RowTable
 from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.estimator.state import Fitted, TaskModels
 
 
-class _OfMetaEstimator:
-    """What the halves find in `BaseMetaEstimator`."""
+class PartOfMetaEstimator:
+    """What mixins find in `BaseMetaEstimator`."""
 
+    _rows_of: Callable[[Any], RowTable]
+    _lent_learner: Any  # a context manager
     _outputs: Callable[..., NDArray]
     _select: Callable[..., tuple[NDArray, IntArray, TaskModels]]
     _fitted: Fitted
@@ -31,7 +34,7 @@ class _OfMetaEstimator:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class MetaClassifierMixin(_OfMetaEstimator, ClassifierMixin):
+class MetaClassifierMixin(PartOfMetaEstimator, ClassifierMixin):
     """Predicts classes, in the user's own labels.
 
     Parameters
@@ -91,7 +94,7 @@ def _columns(model: TaskModels, codes: IntArray, local: IntArray) -> IntArray:
     return model.own.members[model.own.first[codes][:, None] + local]
 
 
-class MetaRegressorMixin(_OfMetaEstimator, RegressorMixin):
+class MetaRegressorMixin(PartOfMetaEstimator, RegressorMixin):
     """Predicts numbers, in the user's own units."""
 
     score = AdaptableEstimator.score

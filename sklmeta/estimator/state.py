@@ -9,7 +9,6 @@ names no class that a later version might rename, and holds no live module.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -23,7 +22,7 @@ from sklmeta.data.codes import IntArray, check_task
 from sklmeta.data.kinds import TaskKind
 from sklmeta.data.scaling import Scaling
 from sklmeta.data.validation import SupportClasses
-from sklmeta.exceptions import VersionMismatchWarning
+from sklmeta.exceptions import VersionMismatchWarning, warn
 from sklmeta.learners.learner import Learner
 
 
@@ -210,11 +209,10 @@ class RecordsMixin:
         super().__setstate__(new)  # type: ignore[misc]
         written = state.get("_sklmeta_version", __version__)
         if written != __version__:
-            warnings.warn(
+            warn(
                 f"This {type(self).__name__} was written by sklmeta {written} and read "
                 f"by {__version__}; predictions may differ.",
                 VersionMismatchWarning,
-                stacklevel=2,
             )
 
 

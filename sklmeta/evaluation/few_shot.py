@@ -31,6 +31,7 @@ from sklmeta.data.kinds import fitted_kind
 from sklmeta.episodes.sampler import split_support_query
 from sklmeta.evaluation.containers import adapted, inner_estimator, zero_shot
 from sklmeta.evaluation.shots import check_count
+from sklmeta.exceptions import warn
 
 FEW_ROWS_PER_CLASS = "The number of unique classes is greater than 50%"
 """Begins a warning of scikit-learn about what few-shot learning always has."""
@@ -247,10 +248,9 @@ def few_shot_score(
     if metric is None and is_regressor(estimator):
         sums = np.sum([np.sum(sums_of_squares(draw), axis=1) for draw in draws], axis=0)
         if not sums[1]:
-            warnings.warn(
+            warn(
                 "The few-shot score is undefined: no task's query targets vary.",
                 UndefinedMetricWarning,
-                stacklevel=2,
             )
         return float(_r2(*sums))
     return float(np.mean([_mean_over_tasks(draw, metric) for draw in draws]))
@@ -260,11 +260,10 @@ def _mean_over_tasks(draw: FewShotDraw, metric: Scoring) -> float:
     scores = task_scores(draw, metric)[draw.n_query > 0]
     defined = ~np.isnan(scores)
     if not defined.all():
-        warnings.warn(
+        warn(
             f"The metric is undefined for {np.sum(~defined)} of {len(scores)} tasks, "
             "which are left out of the average.",
             UndefinedMetricWarning,
-            stacklevel=4,
         )
     return float(scores[defined].mean()) if defined.any() else np.nan
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import numbers
-import warnings
 from typing import Any
 
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklmeta._compat import Interval, StrOptions
 from sklmeta.estimator.meta import BaseMetaEstimator
+from sklmeta.exceptions import warn
 from sklmeta.learners.network import ENGINES
 from sklmeta.learners.torch_state import to_numpy
 
@@ -69,10 +69,8 @@ class DescentParameters(InnerLoopParameters):
 
     def _advise(self, learner: Any) -> None:
         if learner.body_stays:
-            warnings.warn(
+            warn(
                 "With head_init='shared' and inner_steps=1 adaptation leaves the "
                 "encoder as it is: from identical class vectors its first gradient is "
-                "zero. Use inner_steps >= 2, or head_init='prototypes'.",
-                UserWarning,
-                stacklevel=2,
+                "zero. Use inner_steps >= 2, or head_init='prototypes'."
             )

@@ -25,6 +25,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from sklmeta.exceptions import warn
 from sklmeta.learners.encoders import (
     ACTIVATIONS,
     MLP,
@@ -142,11 +143,10 @@ class Engine:
         name, reason = choose_engine(self.module, parameters, X)
         # Once: adaptation, later, runs in evaluation mode.
         if reason and self.module.training and "loop" not in self._chosen.values():
-            warnings.warn(
+            warn(
                 f"module {type(self.module).__name__} runs task by task, with the same "
                 f"result but more slowly: {reason}.",
                 EngineWarning,
-                stacklevel=2,
             )
         return name
 

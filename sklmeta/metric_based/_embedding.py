@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import Any, cast
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from sklmeta._compat import Interval
 from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.estimator.faces import PartOfMetaEstimator
 from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.learners.losses import row_loss
@@ -203,7 +204,9 @@ class MemberParameters(BaseMetaEstimator):
         return learner(spec, encoder, **params)
 
 
-class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+class EmbeddingMixin(
+    PartOfMetaEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+):
     """The `transform` of estimators whose learner is an `EmbeddingLearner`."""
 
     def transform(self, X: Any) -> NDArray:
@@ -219,17 +222,16 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         ndarray of shape (n_samples, n_embedding)
             The embedding, which adaptation does not change.
         """
-        estimator = cast(Any, self)
-        rows = estimator._rows_of(X)
-        with estimator._lent_learner() as learner, torch.no_grad():
+        rows = self._rows_of(X)
+        with self._lent_learner() as learner, torch.no_grad():
             return learner.embed(rows[:-1][None])[0].cpu().numpy()
 
     @property
     def _n_features_out(self) -> int:
-        with cast(Any, self)._lent_learner() as learner:
+        with self._lent_learner() as learner:
             return learner.n_embedding
 
     def __sklearn_tags__(self) -> Any:
-        tags = cast(Any, super()).__sklearn_tags__()
+        tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,12 +18,13 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import column_or_1d
 from torch import Tensor
 
+from sklmeta.estimator.faces import PartOfMetaEstimator
 from sklmeta.estimator.state import Fitted
 
 STRATEGIES = ("accuracy", "f_beta", "max_tpr", "max_tnr")
 
 
-class VerificationMixin:
+class VerificationMixin(PartOfMetaEstimator):
     """What a learned distance says about pairs of rows.
 
     The learner has ``embed``, ``paired_distance`` and ``log_odds``.
@@ -133,10 +134,9 @@ class VerificationMixin:
 
     def _pairs(self, X1: Any, X2: Any) -> tuple[NDArray, NDArray]:
         """Distances and log-odds."""
-        estimator = cast(Any, self)
-        rows = [estimator._rows_of(X) for X in (X1, X2)]
+        rows = [self._rows_of(X) for X in (X1, X2)]
         check_consistent_length(X1, X2)
-        with estimator._lent_learner() as learner, torch.no_grad():
+        with self._lent_learner() as learner, torch.no_grad():
             first, second = (learner.embed(part[:-1][None])[0] for part in rows)
             distance: Tensor = learner.paired_distance(first, second)
             odds = learner.log_odds(distance, learner.offset)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -15,6 +14,7 @@ from sklmeta._compat import _MetadataRequester
 from sklmeta.evaluation.containers import inner_estimator
 from sklmeta.evaluation.few_shot import Scoring, few_shot_score
 from sklmeta.evaluation.shots import check_count
+from sklmeta.exceptions import warn
 
 
 class FewShotScorer(_MetadataRequester):
@@ -133,12 +133,10 @@ class FewShotScorer(_MetadataRequester):
             )
         inner = inner_estimator(estimator)
         if len(getattr(inner, "tasks_", ())) == 1:
-            warnings.warn(
+            warn(
                 f"This {type(inner).__name__} was meta-trained on a single task. Did "
                 "`fit` receive `task`? With metadata routing disabled, groups= reaches "
-                "only the splitter.",
-                UserWarning,
-                stacklevel=2,
+                "only the splitter."
             )
         return few_shot_score(
             estimator,

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.utils._pytree import tree_map_only
 
 from sklmeta.episodes.rows import Episodes, Rows
+from sklmeta.exceptions import warn
 from sklmeta.learners.engine import EngineWarning
 
 MAX_PADDING = 1.5
@@ -111,10 +112,9 @@ class Compiler:
 
     def give_up(self, reason: str) -> None:
         self.gave_up = True
-        warnings.warn(
+        warn(
             f"compile=True has no effect, the network runs as it is ({reason}).",
             EngineWarning,
-            stacklevel=2,
         )
 
 

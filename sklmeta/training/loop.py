@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +17,7 @@ from skorch.helper import predefined_split
 from torch import Tensor
 
 from sklmeta.episodes.rows import Episodes
-from sklmeta.exceptions import NonFiniteLossError
+from sklmeta.exceptions import NonFiniteLossError, warn
 from sklmeta.learners.learner import Learner
 from sklmeta.training.callbacks import FallingSchedule, OnEpoch, Recorder, copy_weights
 from sklmeta.training.net import (
@@ -121,12 +120,11 @@ def meta_train(
         result.interrupted = net.interrupted_
         n_skipped = net.guard_.n_skipped
         if n_skipped:
-            warnings.warn(
+            warn(
                 f"{n_skipped} of {recorder.n_iter} meta-updates were left out, "
                 "their loss or gradient not being finite. A lower inner_lr or lr would "
                 "make use of them.",
                 ConvergenceWarning,
-                stacklevel=2,
             )
     if result.interrupted and recorder.weights is None:
         raise KeyboardInterrupt

@@ -9,6 +9,7 @@ import torch
 from scipy.stats import chisquare
 from sklearn.model_selection import ShuffleSplit, TimeSeriesSplit
 
+from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.draw import draw_distinct, first_distinct
 from sklmeta.episodes.gather import gather_episodes
 from sklmeta.episodes.sampler import EpisodeSampler, split_support_query
@@ -213,20 +214,18 @@ def test_padding_is_zero_and_masked():
         assert torch.equal(rows.X[mask], X[index[index >= 0]])
 
 
-@pytest.mark.parametrize("shared", [None, True, False])
-def test_split_support_query_covers_every_row_once(shared):
+@pytest.mark.parametrize("kind", TaskKind)
+def test_split_support_query_covers_every_row_once(kind):
     codes, y = ragged_table()
-    support, query = split_support_query(
-        y, codes, 5, shared_classes=shared, random_state=0
-    )
+    support, query = split_support_query(y, codes, 5, kind=kind, random_state=0)
     assert not set(support) & set(query)
     sizes = np.bincount(codes)
     used = np.unique(codes[support])
     assert (sizes[used] >= 2).all()
     assert len(support) + len(query) == np.isin(codes, used).sum()
-    again = split_support_query(y, codes, 5, shared_classes=shared, random_state=0)
+    again = split_support_query(y, codes, 5, kind=kind, random_state=0)
     np.testing.assert_array_equal(support, again[0])
-    other = split_support_query(y, codes, 5, shared_classes=shared, random_state=1)
+    other = split_support_query(y, codes, 5, kind=kind, random_state=1)
     assert not np.array_equal(support, other[0])
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sklmeta import (
@@ -70,6 +72,11 @@ def test_one_row_tasks_are_counted_in_one_warning(regression_tasks):
     with pytest.warns(UserWarning, match="3 of 33 tasks have one row") as caught:
         regressor().fit(X, y, task=lonely)
     assert len(caught) == 1
+    assert caught[0].filename == __file__  # the user's line, however deep we are
+    pipe = make_pipeline(StandardScaler(), regressor())
+    with pytest.warns(UserWarning, match="3 of 33") as caught:
+        pipe.fit(X, y, bayesianlinearregressor__task=lonely)
+    assert caught[0].filename == __file__
 
 
 def test_too_few_usable_tasks(regression_tasks):

@@ -22,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklmeta.baselines import PerTask, Pooled
 from sklmeta.data.collection import TaskCollection
+from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.sampler import split_support_query
 from sklmeta.evaluation.containers import adapted
 from sklmeta.evaluation.few_shot import few_shot_predictions, few_shot_score
@@ -136,16 +137,14 @@ def test_bad_counts(options, match):
 # Scores ---------------------------------------------------------------------------
 
 
-def split(y, shared_classes, shots=5):
+def split(y, kind, shots=5):
     seed = int(np.random.RandomState(0).randint(2**31 - 1, size=1)[0])
-    return split_support_query(
-        y, CODE, shots, shared_classes=shared_classes, random_state=seed
-    )
+    return split_support_query(y, CODE, shots, kind=kind, random_state=seed)
 
 
 def test_regression_score_is_pooled_over_tasks():
     model = per_task()
-    support, query = split(Y, None)
+    support, query = split(Y, TaskKind.REGRESSION)
     error = spread = 0.0
     for name in NAMES:
         s, q = support[TASK[support] == name], query[TASK[query] == name]
@@ -158,7 +157,7 @@ def test_regression_score_is_pooled_over_tasks():
 
 def test_accuracy_is_averaged_over_tasks():
     model = PerTask(LogisticRegression()).fit(X, LABELS, task=TASK)
-    support, query = split(LABELS, True)
+    support, query = split(LABELS, TaskKind.SHARED)
     hits = []
     for name in NAMES:
         s, q = support[TASK[support] == name], query[TASK[query] == name]
