@@ -5,16 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 import torch
 
-from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
-from sklmeta.estimator.meta import BaseMetaEstimator
-from sklmeta.learners.learner import Learner, TaskSpec
-from sklmeta.learners.losses import masked_mean
+from sklmeta.estimator import BaseMetaEstimator, MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.learners import Learner, TaskSpec, masked_mean
 from sklmeta.learners.shapes import checked_shapes
 
 
@@ -55,7 +51,6 @@ class Blind(Mean):
         return self.shift.square().expand(len(episodes.query.X))
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class MeanRegressor(MetaRegressorMixin, BaseMetaEstimator):
     break_state: object = None
     break_outputs: object = None
@@ -65,7 +60,6 @@ class MeanRegressor(MetaRegressorMixin, BaseMetaEstimator):
         return self.learner(spec, encoder, self.break_state, self.break_outputs)
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class MeanClassifier(MetaClassifierMixin, BaseMetaEstimator):
     break_outputs: object = None
 
