@@ -12,11 +12,14 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 
 def attach(
-    package: str, names: Mapping[str, Sequence[str]]
+    package: str,
+    names: Mapping[str, Sequence[str]],
+    moved: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Return ``__getattr__``, ``__dir__`` and ``__all__`` of a package.
 
@@ -27,8 +30,12 @@ def attach(
 
     names : dict of str to list of str
         Public names by the module that defines them.
+
+    moved : dict of str to list of str
+        Names that have another place now, and are still found here.
     """
-    home = {name: module for module, found in names.items() for name in found}
+    public = {name: module for module, found in names.items() for name in found}
+    home = {name: module for module, found in moved.items() for name in found} | public
 
     def __getattr__(name: str) -> Any:
         if name not in home:
@@ -40,4 +47,4 @@ def attach(
     def __dir__() -> list[str]:
         return sorted({*vars(sys.modules[package]), *home})
 
-    return __getattr__, __dir__, sorted(home)
+    return __getattr__, __dir__, sorted(public)

@@ -10,10 +10,6 @@ from typing import TYPE_CHECKING
 from sklmeta._lazy import attach
 
 if TYPE_CHECKING:  # what editors and type checkers read; the names below are the same
-    from sklmeta.comparing import Comparison as Comparison
-    from sklmeta.comparing import Harm as Harm
-    from sklmeta.comparing import PairedDifference as PairedDifference
-    from sklmeta.comparing import compare as compare
     from sklmeta.model_selection._scorer import FewShotScorer as FewShotScorer
     from sklmeta.model_selection._split import LeaveOneTaskOut as LeaveOneTaskOut
     from sklmeta.model_selection._split import TaskKFold as TaskKFold
@@ -32,7 +28,6 @@ __getattr__, __dir__, __all__ = attach(
             "TaskShuffleSplit",
         ],
         "sklmeta.model_selection.validation": ["few_shot_cross_validate"],
-        # their place before `sklmeta.comparing`
-        "sklmeta.comparing": ["Comparison", "Harm", "PairedDifference", "compare"],
     },
+    moved={"sklmeta.comparing": ["Comparison", "Harm", "PairedDifference", "compare"]},
 )
