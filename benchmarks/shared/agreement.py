@@ -256,7 +256,7 @@ def check_adaptation(bulk: Bulk, estimator: Any) -> None:
     AssertionError
         If a probability differs by more than 1e-4.
     """
-    weights = estimator._load_learner().float().state_dict()
+    weights = estimator._restore_learner(estimator._fitted).float().state_dict()
     names = bulk.net.state_dict()
     bulk.net.load_state_dict({name: weights[our_name(name)] for name in names})
     logits = bulk.loop_logits()

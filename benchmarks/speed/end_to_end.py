@@ -138,7 +138,8 @@ def check_same_mathematics(estimator: Any, make_model: Any, data: Any) -> None:
     ours.fit(X, y, task)
     hand = ByHand(make_model, 0, 0)
     hand.fit(X, y, task)
-    hand.model.load_state_dict(ours.estimator._load_learner().float().state_dict())
+    with ours.estimator._lent_learner() as learner:
+        hand.model.load_state_dict(learner.state_dict())
     _, support = next(supports(task))
     difference = ours.predictions(*data, support) - hand.predictions(*data, support)
     worst = float(np.abs(difference).max()) / hand.y_std
