@@ -22,17 +22,20 @@ from sklmeta._compat import _fit_context, _num_samples
 from sklmeta._version import __version__
 from sklmeta.data.codes import IntArray
 from sklmeta.data.kinds import TaskKind, fitted_kind
+from sklmeta.data.labels import as_labels
 from sklmeta.data.validation import (
     Table,
     check_fit_table,
     check_rows,
     check_support_table,
+    unpack_collection,
 )
 from sklmeta.estimator.calibrating import CalibrationMixin
 from sklmeta.estimator.state import Adaptation, RecordsMixin
 from sklmeta.evaluation.few_shot import few_shot_score
 from sklmeta.evaluation.probabilities import soften
 from sklmeta.exceptions import NotAdaptedError
+from sklmeta.learners.torch_state import as_if_alone
 
 
 def _predicts_probabilities(estimator: AdaptableEstimator) -> bool:
@@ -73,6 +76,7 @@ class AdaptableEstimator(CalibrationMixin, RecordsMixin, BaseEstimator):
     # Public methods -----------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=False)
+    @as_if_alone()
     def fit(
         self, X: Any, y: ArrayLike | None = None, task: ArrayLike | None = None
     ) -> Self:
@@ -115,6 +119,7 @@ class AdaptableEstimator(CalibrationMixin, RecordsMixin, BaseEstimator):
             raise error
         return self
 
+    @as_if_alone()
     def adapt(self, X: Any, y: ArrayLike, task: ArrayLike | None = None) -> Self:
         """Adapt to one task, or to many at once, in place.
 
@@ -162,6 +167,7 @@ class AdaptableEstimator(CalibrationMixin, RecordsMixin, BaseEstimator):
             self.classes_ = table.classes
         return self
 
+    @as_if_alone()
     def predict(self, X: Any, task: ArrayLike | None = None) -> NDArray[Any]:
         """Predict the class, or the target, of every row.
 
@@ -189,6 +195,7 @@ class AdaptableEstimator(CalibrationMixin, RecordsMixin, BaseEstimator):
         return self._predict(*self._select(X, task))
 
     @available_if(_predicts_probabilities)
+    @as_if_alone()
     def predict_proba(self, X: Any, task: ArrayLike | None = None) -> NDArray[Any]:
         """Predict the probability of every class.
 
@@ -210,6 +217,7 @@ class AdaptableEstimator(CalibrationMixin, RecordsMixin, BaseEstimator):
         return self._calibrated(X, codes, model, self._temperature(codes), log=False)
 
     @available_if(_predicts_probabilities)
+    @as_if_alone()
     def predict_log_proba(self, X: Any, task: ArrayLike | None = None) -> NDArray[Any]:
         """Predict the logarithm of the probability of every class.
 
@@ -229,10 +237,11 @@ class AdaptableEstimator(CalibrationMixin, RecordsMixin, BaseEstimator):
         X, codes, model = self._select(X, task)
         return self._calibrated(X, codes, model, self._temperature(codes), log=True)
 
+    @as_if_alone()
     def score(
         self,
         X: Any,
-        y: ArrayLike,
+        y: Any = None,
         sample_weight: ArrayLike | None = None,
         *,
         task: ArrayLike | None = None,
@@ -267,8 +276,11 @@ class AdaptableEstimator(CalibrationMixin, RecordsMixin, BaseEstimator):
         -------
         float
         """
+        X, y, task, _ = unpack_collection(X, y, task)
         if task is not None:
             return self._few_shot_score(X, y, task, shots)
+        if is_classifier(self):
+            y = as_labels(y, "y")
         metric = accuracy_score if is_classifier(self) else r2_score
         return float(metric(y, self.predict(X), sample_weight=sample_weight))
 

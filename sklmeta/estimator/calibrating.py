@@ -30,6 +30,7 @@ from sklmeta.evaluation.few_shot import FewShotDraw, few_shot_predictions
 from sklmeta.evaluation.shots import SHOTS, read_shots
 from sklmeta.evaluation.temperature import fit_temperature
 from sklmeta.exceptions import warn
+from sklmeta.learners.torch_state import as_if_alone
 
 Evidence = dict[int, tuple[NDArray[Any], ...]]
 
@@ -47,6 +48,7 @@ class CalibrationMixin:
     _calibration: dict[int, Any] | None = None
     _adaptation: Adaptation
 
+    @as_if_alone()
     def calibrate(
         self,
         X: Any,
@@ -148,6 +150,7 @@ class CalibrationMixin:
         return evidence
 
     @available_if(_only_regressor)
+    @as_if_alone()
     def predict_interval(
         self, X: Any, coverage: float = 0.9, task: ArrayLike | None = None
     ) -> NDArray[Any]:

@@ -20,6 +20,7 @@ from sklmeta.data.codes import IntArray
 from sklmeta.data.rows import RowTable
 from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.estimator.state import Fitted, TaskModels
+from sklmeta.learners.torch_state import as_if_alone
 
 
 class PartOfMetaEstimator:
@@ -112,6 +113,7 @@ class PredictiveStdMixin(MetaRegressorMixin):
 
     __metadata_request__predict = {"task": True, "return_std": True}
 
+    @as_if_alone()
     def predict(
         self, X: Any, task: ArrayLike | None = None, return_std: bool = False
     ) -> Any:

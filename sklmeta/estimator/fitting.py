@@ -64,8 +64,10 @@ class MetaTraining:
         self.device, self.seed = device, seed
         if before is None:
             self.x_scaling, self.y_scaling = _scalings(params, table)
+            self.learner_seed = seed
         else:
             self.x_scaling, self.y_scaling = before.x_scaling, before.y_scaling
+            self.learner_seed = before.seed
         self.source = make_source(
             table,
             _episode_options(params),
@@ -106,6 +108,7 @@ class MetaTraining:
             "float32" if table.X.dtype == np.float32 else "float64",
             self.x_scaling,
             self.y_scaling,
+            self.learner_seed,
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from sklmeta.evaluation.few_shot import few_shot_score
 from sklmeta.learners.encoders import build_encoder
 from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.learners.torch_state import (
+    as_if_alone,
     own_generator,
     resolve_device,
     seeded_torch,
@@ -151,7 +153,7 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
         with seeded_torch(seed):
             learner = self._assemble_learner(kind, input_shape, n_classes)
         self._advise(learner)
-        return learner
+        return learner.float()
 
     def _advise(self, learner: Learner) -> None:
         """Warn of what will not be learned, before the training starts."""
@@ -171,7 +173,8 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
 
     def _restore_learner(self, fitted: Fitted) -> Learner:
         """Build the fitted learner, to evaluate, in the precision of `fit`."""
-        with own_generator():  # whatever is drawn is overwritten
+        # As in `fit`: not all that a module draws need be in its state dict.
+        with own_generator(fitted.seed):
             learner = self._assemble_learner(
                 fitted.kind, fitted.input_shape, fitted.n_classes
             )
@@ -195,7 +198,8 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
         }
         settings["device"] = resolve_device(self.device)
         pool, fitted = self._learners, self._fitted
-        with pool.lend(settings, lambda: self._restore_learner(fitted)) as learner:
+        build = partial(self._restore_learner, fitted)
+        with as_if_alone(), pool.lend(settings, build) as learner:
             yield learner
 
     def _attributes_of_weights(self, fitted: Fitted) -> dict[str, Any]:
@@ -223,6 +227,7 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
                 transductive=self.transductive,
             )
 
+    @as_if_alone()
     def _rows_of(self, X: Any) -> RowTable:
         """Validate rows and scale them, for a learner; the last one is zero."""
         check_is_fitted(self)

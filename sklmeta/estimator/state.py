@@ -36,6 +36,7 @@ class Fitted(NamedTuple):
     dtype: str  # of adaptation and prediction
     x_scaling: Scaling
     y_scaling: Scaling
+    seed: int = 0  # of the learner's first weights; early versions forgot it
 
     @classmethod
     def restore(cls, plain: Mapping[str, Any]) -> Fitted:

@@ -1,4 +1,4 @@
-"""Seeds, threads and devices: everything that touches torch's global state."""
+"""Seeds, threads, devices: everything that meets the state of the process."""
 
 # Authors: The sklmeta developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 # torch's default generator is one per process: whoever seeds it must be alone.
 _GENERATOR_LOCK = threading.RLock()
@@ -21,6 +23,69 @@ _THREADS_LOCK = threading.Lock()
 _THREADS_IN_USE: list[int] = []
 _THREADS = {"outside": 0}
 _NESTING = threading.local()
+
+
+_ALWAYS_OF_DEFAULT_DTYPE = {
+    *(torch.empty, torch.zeros, torch.ones, torch.eye, torch.linspace),
+    *(torch.logspace, torch.rand, torch.randn, torch.empty_strided),
+}
+_OF_ITS_DATA = {
+    *(torch.tensor, torch.as_tensor, torch.asarray, torch.scalar_tensor),
+    *(torch.full, torch.arange),
+}
+
+
+class _SinglePrecision(TorchFunctionMode):
+    """Makes float32 of what would be of the default dtype, in this thread alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.default = torch.get_default_dtype()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        single = {**kwargs, "dtype": torch.float32}
+        if func in _ALWAYS_OF_DEFAULT_DTYPE and kwargs.get("dtype") is None:
+            return func(*args, **single)
+        result = func(*args, **kwargs)
+        if (
+            not isinstance(result, torch.Tensor)
+            or result.dtype != self.default
+            or func is torch.Tensor.double
+            or any(map(self._is_of_default, tree_leaves((args, kwargs))))
+        ):
+            return result
+        return func(*args, **single) if func in _OF_ITS_DATA else result.float()
+
+    def _is_of_default(self, value: Any) -> bool:
+        dtype = value if isinstance(value, torch.dtype) else getattr(value, "dtype", "")
+        return str(dtype).removeprefix("torch.") == str(self.default)[len("torch.") :]
+
+
+@contextmanager
+def as_if_alone() -> Iterator[None]:
+    """Compute as where nobody has set anything, and restore all on leaving.
+
+    Defaults of torch and NumPy, the grad and inference modes and autocasting are the
+    caller's; what a model learns and predicts must not depend on them. All of this is
+    the thread's own: no other one notices.
+    """
+    with ExitStack() as stack:
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        if torch.get_default_dtype() != torch.float32:
+            stack.enter_context(_SinglePrecision())
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(
+            np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")
+        )
+        yield
 
 
 @contextmanager
@@ -112,9 +177,9 @@ def torch_dtype(dtype: str) -> torch.dtype:
 class _OwnGenerator(TorchDispatchMode):
     """Gives what draws in this thread a generator of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int) -> None:
         super().__init__()
-        self.generator = torch.Generator().manual_seed(0)
+        self.generator = torch.Generator().manual_seed(seed)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -130,10 +195,10 @@ class _OwnGenerator(TorchDispatchMode):
 
 
 @contextmanager
-def own_generator() -> Iterator[None]:
-    """Draw from a generator of this block's own, as if torch's had been seeded with 0.
+def own_generator(seed: int) -> Iterator[None]:
+    """Draw from a generator of this block's own, as if torch's had been seeded.
 
     Nothing outside the block or its thread notices, and nobody waits.
     """
-    with _OwnGenerator():
+    with _OwnGenerator(seed):
         yield
