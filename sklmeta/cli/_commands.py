@@ -8,27 +8,27 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import sklearn
-from pandas.api.types import is_numeric_dtype
 
 from sklmeta.calibration import calibrated, cross_calibrated, predict_interval
+from sklmeta.cli._files import DataError, File, read_file
 from sklmeta.cli._models import compared, piped, single
 from sklmeta.cli._report import write_report
+from sklmeta.cli._schema import Column, Reading, describe, features_of, known
 from sklmeta.cli._store import load_model, save_model
 from sklmeta.cli._table import (
-    DataError,
     Table,
     check_columns,
-    features_of,
-    is_classification,
+    labels_of,
     make_table,
     preparation,
-    read_frame,
+    read_target,
 )
 from sklmeta.comparing import compare
 from sklmeta.evaluation.containers import adapted
@@ -54,25 +54,29 @@ def check_writable(path: str) -> None:
         raise DataError(f"{path} cannot be written: there is no folder {folder}.")
 
 
-def _load(arguments: argparse.Namespace) -> tuple[Table, bool, dict[str, Any]]:
+def _read(path: str, arguments: argparse.Namespace) -> File:
+    return read_file(path, arguments.sep, arguments.encoding, arguments.sheet)
+
+
+def _reading(arguments: argparse.Namespace, na: Iterable[str] = ()) -> Reading:
+    words = frozenset(arguments.na) | frozenset(na)
+    return Reading(words, arguments.decimal, arguments.thousands)
+
+
+def _load(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
     table = make_table(
-        read_frame(arguments.data),
-        path=arguments.data,
+        _read(arguments.data, arguments),
         target=arguments.target,
         task=arguments.task,
         features=arguments.features,
         drop=arguments.drop,
+        kind=arguments.kind,
+        own_classes=arguments.own_classes,
+        reading=_reading(arguments),
     )
-    classification = is_classification(table.y, arguments.kind)
     for note in table.notes:
         say(note)
-    if classification:
-        table = table._replace(y=_labels(table.y))
-    else:
-        if not is_numeric_dtype(pd.Series(table.y)):
-            raise DataError(f"Column {arguments.target!r} holds no numbers.")
-        table = table._replace(y=table.y.astype(float))
-    kind = "classification" if classification else "regression"
+    kind = "classification" if table.classification else "regression"
     n_tasks = len(np.unique(table.task))
     say(
         f"{len(table.y):,} rows of {n_tasks:,} tasks, {table.X.shape[1]} features, "
@@ -81,13 +85,9 @@ def _load(arguments: argparse.Namespace) -> tuple[Table, bool, dict[str, Any]]:
     options: dict[str, Any] = {"random_state": arguments.seed}
     if arguments.max_iter is not None:
         options["max_iter"] = arguments.max_iter
-    if classification and arguments.own_classes:
+    if table.classification and arguments.own_classes:
         options["shared_classes"] = False
-    return table, classification, options
-
-
-def _labels(y: Any) -> Any:
-    return y if is_numeric_dtype(pd.Series(y)) else np.asarray(y, dtype=str)
+    return table, options
 
 
 def run_compare(arguments: argparse.Namespace) -> None:
@@ -95,9 +95,9 @@ def run_compare(arguments: argparse.Namespace) -> None:
     if not arguments.no_report:
         require("matplotlib", "The report's pictures need matplotlib (or --no-report)")
         check_writable(arguments.report)
-    table, classification, options = _load(arguments)
+    table, options = _load(arguments)
     options["support"] = arguments.support  # what the meta-learners train for
-    models = compared(classification, options, arguments.models)
+    models = compared(table.classification, options, arguments.models)
     given = {} if arguments.shots is None else {"shots": arguments.shots}
     prepared = preparation(table.X)
     result = compare(
@@ -127,12 +127,12 @@ def run_fit(arguments: argparse.Namespace) -> None:
     require("skops", "Models are kept with skops")
     if Path(arguments.out).suffix != ".skops":
         raise DataError(f"--out must end in .skops; got {arguments.out}.")
-    table, classification, options = _load(arguments)
+    table, options = _load(arguments)
     options["n_jobs"] = arguments.jobs
     if not arguments.quiet:
         options["verbose"] = 1
     model = piped(
-        single(arguments.model, classification, options), preparation(table.X)
+        single(arguments.model, table.classification, options), preparation(table.X)
     )
     if arguments.calibrate:
         model = _fit_calibrated(model, table, arguments)
@@ -142,9 +142,10 @@ def run_fit(arguments: argparse.Namespace) -> None:
     meta = {
         "task": arguments.task,
         "target": arguments.target,
-        "features": [str(name) for name in table.X.columns],
-        "classification": bool(classification),
+        "features": list(table.schema["features"]),
+        "classification": table.classification,
         "calibrated": arguments.calibrate,
+        "schema": table.schema,
     }
     save_model(model, meta, arguments.out)
     say(f"Model: {arguments.out}")
@@ -170,58 +171,124 @@ def _fit_calibrated(model: Any, table: Table, arguments: argparse.Namespace) -> 
 
 def run_predict(arguments: argparse.Namespace) -> None:
     """Adapt to the labelled rows, predict the others, and write both together."""
+    if arguments.out is not None:
+        check_writable(arguments.out)
     model, meta = load_model(arguments.model)
-    frame = read_frame(arguments.data)
-    check_columns(frame, meta["features"], arguments.data)
-    X, task = features_of(frame, meta["features"]), None
+    file = _read(arguments.data, arguments)
+    check_columns(file.cells, meta["features"], file.path)
+    if "schema" not in meta:
+        meta["schema"] = _found_anew(file, model, meta)
+    task, known_task = None, np.ones(len(file.cells), dtype=bool)
     if arguments.support is not None:
-        support = read_frame(arguments.support)
-        needed = [*meta["features"], meta["target"]]
-        check_columns(support, needed, arguments.support)
-        model, task = _adapt(model, meta, support, frame, arguments)
+        model, task, known_task = _adapt(model, meta, file, arguments)
     metadata = {} if task is None else {"task": task}
+    X = _features(file, meta, arguments)[known_task]
+    if not len(X):
+        raise DataError(f"{file.path} has no row with a task in {meta['task']!r}.")
     with sklearn.config_context(enable_metadata_routing=True):
         found = {"prediction": model.predict(X, **metadata)}
         if meta["classification"] and hasattr(model, "predict_proba"):
             values = model.predict_proba(X, **metadata)
             for label, column in zip(model.classes_, values.T, strict=True):
                 found[f"probability_{label}"] = column
+        if meta["classification"]:
+            found["prediction"] = found["prediction"].astype(str)
     if meta["calibrated"] and not meta["classification"]:
         ends = predict_interval(model, X, arguments.coverage, task=task)
         found["low"], found["high"] = ends.T
-    written = frame.assign(**found)
-    if arguments.out is None:
-        written.to_csv(sys.stdout, index=False)
-        return
-    written.to_csv(arguments.out, index=False)
-    say(f"Predictions: {arguments.out}")
+    names = [arguments.prefix + name for name in found]
+    clash = [name for name in names if name in file.cells]
+    if clash:
+        raise DataError(
+            f"{file.path} has a column {clash[0]!r}, which would be written over: say "
+            "--prefix, such as --prefix new_."
+        )
+    rows = file.cells.index[known_task]
+    columns = [pd.Series(v, rows).reindex(file.cells.index) for v in found.values()]
+    decimal = "." if file.sep == "," else X.attrs["decimal"]
+    file.write(dict(zip(names, columns, strict=True)), decimal, arguments.out)
+    if arguments.out is not None:
+        say(f"Predictions: {arguments.out}")
+
+
+def _features(
+    file: File, meta: dict[str, Any], arguments: argparse.Namespace
+) -> pd.DataFrame:
+    schema = meta["schema"]
+    X, notes = features_of(file, schema["features"], _reading(arguments, schema["na"]))
+    for note in notes:
+        say(note)
+    return X
+
+
+def _found_anew(file: File, model: Any, meta: dict[str, Any]) -> dict[str, Any]:
+    """What models of before the schema were told of: the columns of the new file."""
+    features = {}
+    number = {"kind": "number", "marks": [".", ""], "missing": []}
+    for name in meta["features"]:
+        column = Column(file, name, ())
+        found = describe(column, next(iter(column.formats((".", ""))), None))
+        if found["kind"] == "date":
+            words = column.words[~column.empty].tolist()
+            found = {"kind": "category", "categories": words}
+        features[name] = number if found["kind"] == "unused" else found
+    target: dict[str, Any] = number
+    if meta["classification"]:
+        target = {"kind": "class", "missing": []}
+        if hasattr(model, "classes_"):
+            target["classes"] = [str(label) for label in model.classes_]
+    return {"features": features, "target": target, "na": []}
 
 
 def _adapt(
-    model: Any,
-    meta: dict[str, Any],
-    support: pd.DataFrame,
-    frame: pd.DataFrame,
-    arguments: argparse.Namespace,
-) -> tuple[Any, Any]:
-    """Adapt to one task, or to those that the column of tasks tells apart."""
-    support = support[support[meta["target"]].notna()]
-    if not len(support):
-        raise DataError(f"{arguments.support} has no labelled row.")
-    y = support[meta["target"]].to_numpy()
-    y = _labels(y) if meta["classification"] else y.astype(float)
-    X, name = features_of(support, meta["features"]), meta["task"]
-    if name not in support or support[name].nunique() < 2:
-        if name in support and name in frame:
-            others = frame[name][~frame[name].isin(support[name])].unique()
-            if len(others):
-                raise DataError(
-                    f"{arguments.data} has rows of {name} "
-                    f"{', '.join(map(repr, others[:5].tolist()))}, of which "
-                    f"{arguments.support} has no labelled row."
-                )
-        return adapted(model, X, y), None
-    check_columns(frame, [name], arguments.data)
+    model: Any, meta: dict[str, Any], file: File, arguments: argparse.Namespace
+) -> tuple[Any, Any, Any]:
+    """Adapt to one task, or to those that the column of tasks tells apart.
+
+    Returns the adapted model, the tasks of the rows to predict where there are several,
+    and which of these rows have a task.
+    """
+    support, name = _read(arguments.support, arguments), meta["task"]
+    check_columns(support.cells, [*meta["features"], meta["target"]], support.path)
+    reading = _reading(arguments, meta["schema"]["na"])
+    target = meta["schema"]["target"]
+    y, missing = read_target(Column(support, meta["target"], reading.na), target)
+    named, old = name in support.cells, None
+    if named:
+        column = Column(support, name, reading.na)
+        without = column.empty[column.codes] & ~missing
+        if without.any():
+            say(f"{support.path}: {without.sum()} labelled row(s) left out: no task.")
+        missing |= without
+    if missing.all():
+        raise DataError(f"{support.path} has no labelled row.")
+    support, y = support.rows(~missing), y[~missing]
+    if target["kind"] == "class":
+        if "classes" in target:
+            y = known(pd.Series(y, dtype=object), model.classes_).to_numpy()
+            y = np.asarray(y.tolist())
+        else:
+            y = labels_of(pd.Series(y, dtype=object))
+    X = _features(support, meta, arguments)
+    if named:
+        old = support.cells[name].to_numpy(object)
+    everything = np.ones(len(file.cells), dtype=bool)
+    if old is None or (len(np.unique(old)) < 2 and name not in file.cells):
+        return adapted(model, X, y), None, everything
+    check_columns(file.cells, [name], file.path)
+    column = Column(file, name, reading.na)
+    has_task = ~column.empty[column.codes]
+    if not has_task.all():
+        say(f"{file.path}: {(~has_task).sum()} row(s) not predicted: no task.")
+    new = known(file.cells[name], pd.unique(old)).to_numpy(object)[has_task]
+    others = [str(task) for task in pd.unique(new) if task not in set(old)]
+    if others:
+        raise DataError(
+            f"{file.path} has rows of {name} {', '.join(map(repr, others[:5]))}, of "
+            f"which {support.path} has no labelled row."
+        )
+    if len(np.unique(old)) < 2:
+        return adapted(model, X, y), None, has_task
     with sklearn.config_context(enable_metadata_routing=True):
-        new = adapted(model, X, y, task=support[name].astype(str).to_numpy())
-    return new, frame[name].astype(str).to_numpy()
+        several = adapted(model, X, y, task=old.astype(str))
+    return several, new.astype(str), has_task

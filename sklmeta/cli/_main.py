@@ -12,6 +12,7 @@ from typing import Any
 
 from sklmeta._version import __version__
 
+FILES = "csv, tsv, Parquet or a spreadsheet"
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -115,7 +116,8 @@ def _add_fit(commands: Any) -> None:
 def _add_predict(commands: Any) -> None:
     predict = commands.add_parser("predict", help="adapt to labelled rows, and predict")
     predict.add_argument("model", metavar="MODEL.skops")
-    predict.add_argument("data", help="csv, tsv or parquet of the rows to predict")
+    predict.add_argument("data", help=f"{FILES}: the rows to predict")
+    _add_reading(predict)
     predict.add_argument(
         "--support",
         metavar="FILE",
@@ -124,10 +126,14 @@ def _add_predict(commands: Any) -> None:
     )
     predict.add_argument("--coverage", type=float, default=0.9, help="of the intervals")
     predict.add_argument("--out", metavar="FILE", help="default: standard output")
+    predict.add_argument(
+        "--prefix", default="", help="of the names of the columns that are written"
+    )
 
 
 def _add_data(command: argparse.ArgumentParser) -> None:
-    command.add_argument("data", help="csv, tsv or parquet")
+    command.add_argument("data", help=FILES)
+    _add_reading(command)
     command.add_argument("--task", required=True, metavar="COLUMN")
     command.add_argument("--target", required=True, metavar="COLUMN")
     command.add_argument("--features", nargs="+", metavar="COLUMN")
@@ -146,3 +152,21 @@ def _add_data(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--jobs", type=int, default=None, help="fits at a time")
     command.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _add_reading(command: Any) -> None:
+    read = command.add_argument_group("how files are read")
+    read.add_argument("--sep", help="between cells; default: found where certain")
+    read.add_argument("--encoding", help="default: UTF-8, or as the file is marked")
+    read.add_argument("--sheet", help="of a spreadsheet; default: the only one")
+    read.add_argument(
+        "--decimal", help="mark of decimals; default: found where certain"
+    )
+    read.add_argument("--thousands", help="mark between thousands")
+    read.add_argument(
+        "--na",
+        action="append",
+        default=[],
+        metavar="WORD",
+        help="word that means missing in every column; may be given several times",
+    )

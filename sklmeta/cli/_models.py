@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 
 import sklmeta
 from sklmeta.baselines import PerTask, Pooled
-from sklmeta.cli._table import DataError
+from sklmeta.cli._files import DataError
 
 AUTO = "auto"
 

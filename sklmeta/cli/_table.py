@@ -7,58 +7,51 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas.api.types import is_bool_dtype, is_float_dtype, is_numeric_dtype
+from pandas.api.types import is_numeric_dtype
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-MOST_CLASSES = 20
-"""An integer target with more values than these is taken for a number."""
+from sklmeta.cli._files import DataError, File
+from sklmeta.cli._schema import (
+    MOST_CATEGORIES,
+    Column,
+    Reading,
+    describe,
+    features_of,
+    find_formats,
+    known,
+    notes_on,
+    numbers_of,
+    plain,
+)
 
-MOST_CATEGORIES = 50
-"""A text column with more values than these is an identifier, or free text."""
+__all__ = ["DataError", "Table", "check_columns", "make_table", "preparation"]
 
+MOST_LEVELS = 10
+"""A target of more whole numbers than these is taken for an amount."""
 
-class DataError(ValueError):
-    """Something about the data that a user can mend; told without a traceback."""
+MOST_CLASSES, MANY_CLASSES, FEWEST_ROWS = 100, 20, 3
+"""More classes than the first, or than the second with fewer rows each: a question."""
+
+WHOLE = r"-?(0|[1-9]\d{0,17})"
 
 
 class Table(NamedTuple):
-    """Features, targets and tasks."""
+    """Features, targets and tasks, and how they were read."""
 
     X: pd.DataFrame
     y: NDArray[Any]
     task: NDArray[Any]
+    classification: bool
+    schema: dict[str, Any]
     notes: list[str]
-
-
-def read_frame(path: str) -> pd.DataFrame:
-    """Read a csv, tsv or parquet file."""
-    file = Path(path)
-    if not file.exists():
-        raise DataError(f"There is no file {path}.")
-    suffix = file.suffix.lower()
-    if suffix in (".parquet", ".pq"):
-        try:
-            return pd.read_parquet(file)
-        except ImportError as error:
-            raise DataError(
-                "Reading Parquet needs pyarrow: pip install 'sklmeta[arrow]'."
-            ) from error
-    try:
-        frame = pd.read_csv(file, sep="\t" if suffix == ".tsv" else ",")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as e:
-        raise DataError(f"{path} cannot be read as a table: {e}") from e
-    if not len(frame):
-        raise DataError(f"{path} has a header and no rows.")
-    return frame
 
 
 def check_columns(frame: pd.DataFrame, names: Sequence[str], path: str) -> None:
@@ -77,72 +70,182 @@ def check_columns(frame: pd.DataFrame, names: Sequence[str], path: str) -> None:
 
 
 def make_table(
-    frame: pd.DataFrame,
+    file: File,
     *,
-    path: str,
     target: str,
     task: str,
     features: Sequence[str] | None = None,
     drop: Sequence[str] = (),
+    kind: str | None = None,
+    own_classes: bool = False,
+    reading: Reading | None = None,
 ) -> Table:
     """Take the table apart; rows without a target or a task are left out."""
-    check_columns(frame, [target, task, *(features or ()), *drop], path)
+    check_columns(file.cells, [target, task, *(features or ()), *drop], file.path)
     if target == task:
         raise DataError(f"The target and the task are the same column, {target!r}.")
-    notes = []
-    known = frame[target].notna() & frame[task].notna()
-    if not known.all():
-        notes.append(f"{(~known).sum()} row(s) without a target or a task left out.")
-        frame = frame[known]
-    if frame[task].nunique() < 2:
+    reading = reading or Reading()
+    chosen, notes = _chosen(file, features, {target, task, *drop})
+    columns = [Column(file, name, reading.na) for name in (*chosen, target)]
+    marks = find_formats(columns, reading)
+    labels, tasks = columns.pop(), Column(file, task, reading.na)
+    found, about = _target(labels, marks[target], kind, own_classes)
+    notes += about
+    if tasks.usual.any():
+        notes += notes_on(tasks, {"kind": "category"})
+    y, missing = read_target(labels, found)
+    missing |= tasks.empty[tasks.codes]
+    if missing.any():
+        notes.append(f"{missing.sum()} row(s) without a target or a task left out.")
+        file, y = file.rows(~missing), y[~missing]
+    names = labels_of(file.cells[task])
+    if len(np.unique(names)) < 2:
         raise DataError(
-            f"Column {task!r} holds {frame[task].nunique()} task(s): learning across "
+            f"Column {task!r} holds {len(np.unique(names))} task(s): learning across "
             "tasks needs several."
         )
-    chosen = list(features) if features else list(frame.columns)
-    chosen = [name for name in chosen if name not in (target, task, *drop)]
-    X = features_of(frame, chosen)
-    if features is None:
-        useless = [name for name in chosen if not _is_useful(X[name])]
-        if useless:
-            notes.append(
-                f"Left out as features: {', '.join(map(str, useless))} (text with more "
-                f"than {MOST_CATEGORIES} values, dates, or nothing at all). Name them "
-                "with --features to keep them."
-            )
-            X = X.drop(columns=useless)
-    if not X.shape[1]:
+    classification = found["kind"] == "class"
+    if classification:
+        _check_classes(y, labels, kind, own_classes)
+        y = labels_of(pd.Series(y, dtype=object))
+        if not own_classes:
+            found["classes"] = [str(label) for label in np.unique(y)]
+    schema, about = _describe(file, chosen, marks, reading, features is not None)
+    X, _ = features_of(file, schema, reading)
+    kept = {"features": schema, "target": found, "na": sorted(reading.na)}
+    return Table(X, y, names, classification, kept, notes + about)
+
+
+def _chosen(
+    file: File, features: Sequence[str] | None, others: set[str]
+) -> tuple[list[str], list[str]]:
+    """Columns to predict from; numbers of rows are left out unless asked for."""
+    if features:
+        return [name for name in features if name not in others], []
+    chosen = [str(name) for name in file.cells if name not in others]
+    count = [str(i) for i in range(len(file.cells))]
+    blank = [name for name in chosen if name.startswith("Unnamed: ")]
+    index = [name for name in blank if file.cells[name].any()] + [
+        name
+        for name in chosen
+        if name in ("index", "level_0") and file.cells[name].tolist() == count
+    ]
+    names = ", ".join(index)
+    note = f"Left out as numbers of rows: {names} (--features keeps them)."
+    return [n for n in chosen if n not in {*index, *blank}], [note] * bool(index)
+
+
+def _describe(
+    file: File,
+    chosen: Sequence[str],
+    marks: dict[str, Any],
+    reading: Reading,
+    asked: bool,
+) -> tuple[dict[str, Any], list[str]]:
+    """Find what each feature holds; leave out, or refuse, what is of no use."""
+    schema, notes, useless = {}, [], {}
+    for name in chosen:
+        column = Column(file, name, reading.na)
+        found = describe(column, marks[name])
+        if found["kind"] == "unused":
+            useless[name] = found["why"]
+        elif not asked and len(found.get("categories", ())) > MOST_CATEGORIES:
+            useless[name] = f"text with more than {MOST_CATEGORIES} values"
+            odd = np.isnan(column.numbers((".", ""))) & ~column.usual & ~column.empty
+            if column.counts[odd].sum() < len(file.cells) / 2:
+                useless[name] += f", numbers but for {column.named(odd)}"
+        else:
+            schema[name] = found
+            notes += notes_on(column, found)
+    if useless:
+        why = "; ".join(f"{name}: {reason}" for name, reason in useless.items())
+        names = ", ".join(useless)
+        notes.append(f"Left out as features: {names} ({why}). --features keeps text.")
+    if not schema:
         raise DataError("No column is left to predict from.")
-    labels = frame[task]
-    names = labels.to_numpy() if is_numeric_dtype(labels) else labels.astype(str)
-    return Table(X, frame[target].to_numpy(), np.asarray(names), notes)
+    return schema, notes
 
 
-def features_of(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Columns as the preparation takes them: numbers as floats, all else as objects."""
-    columns = {
-        name: frame[name].astype(float if is_numeric_dtype(frame[name]) else object)
-        for name in names
-    }
-    return pd.DataFrame(columns, index=frame.index)
+# Targets and labels ------------------------------------------------------------------
 
 
-def _is_useful(column: pd.Series[Any]) -> bool:
-    if not column.notna().any() or pd.api.types.is_datetime64_any_dtype(column):
-        return False
-    return is_numeric_dtype(column) or column.nunique() <= MOST_CATEGORIES
+def _target(
+    column: Column, marks: Any, kind: str | None, own_classes: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """Find whether the target is a number or a class, and what is missing in it."""
+    found = describe(column, marks)
+    if found["kind"] == "unused" and found["why"] == "lists":
+        raise DataError(f"Column {column.name!r} holds lists; a target is one value.")
+    if kind == "regression":
+        if found["kind"] not in ("number", "bool"):
+            if marks is None and np.isnan(column.numbers((".", ""))).all():
+                shown = column.named(~column.empty)
+                raise DataError(f"Column {column.name!r} holds no numbers: {shown}.")
+            found = {"kind": "number", "marks": list(marks or (".", "")), "missing": []}
+        return found, notes_on(column, found)
+    if found["kind"] != "number":
+        about = notes_on(column, {"kind": "category"}) if column.usual.any() else []
+        return {"kind": "class", "missing": []}, about
+    about = notes_on(column, found)
+    numbers = numbers_of(column, found)
+    numbers = numbers[~np.isnan(numbers)]
+    is_class = own_classes or is_classification(numbers, kind)
+    if kind is None and not own_classes and (numbers % 1 == 0).all():
+        other = "regression" if is_class else "classification"
+        taken = "classes" if is_class else "amounts"
+        about.append(
+            f"The {len(np.unique(numbers))} whole numbers of {column.name!r} are taken "
+            f"for {taken}; if they are not, say --kind {other}."
+        )
+    if not is_class:
+        return found, about
+    missing = sorted({*found["missing"], *column.words[column.usual]})
+    return {"kind": "class", "missing": missing}, about
 
 
-def is_classification(y: NDArray[Any], kind: str | None) -> bool:
-    """Whether the target is a class: as said, else text, or few whole numbers."""
+def read_target(
+    column: Column, found: dict[str, Any]
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Targets, numbers or words, and which of them are missing."""
+    if found["kind"] != "class":
+        numbers = numbers_of(column, found)
+        return numbers, np.isnan(numbers)
+    missing = column.empty | column.words.isin(found["missing"]).to_numpy(bool)
+    words = column.words
+    if "classes" in found:
+        words = known(words, found["classes"])
+        new = ~words.isin(found["classes"]).to_numpy(bool) & ~missing
+        column.refuse(new, f"class of fit ({', '.join(found['classes'][:5])})")
+    return words.to_numpy(object)[column.codes], missing[column.codes]
+
+
+def labels_of(words: pd.Series[str]) -> NDArray[Any]:
+    """Whole numbers if all of them are, as exact as they stand there, else text."""
+    whole = words.map(plain)
+    if whole.str.fullmatch(WHOLE).all():
+        return whole.to_numpy().astype(np.int64)
+    return np.asarray(words, dtype=str)
+
+
+def is_classification(numbers: NDArray[Any], kind: str | None) -> bool:
+    """Whether numbers are classes: as said, else if they are few and whole."""
     if kind is not None:
         return kind == "classification"
-    series = pd.Series(y)
-    if is_bool_dtype(series) or not is_numeric_dtype(series):
-        return True
-    if is_float_dtype(series) and not (series % 1 == 0).all():
+    if not (numbers % 1 == 0).all():
         return False
-    return series.nunique() <= min(MOST_CLASSES, len(series) // 10)
+    return len(np.unique(numbers)) <= min(MOST_LEVELS, len(numbers) // 10)
+
+
+def _check_classes(y: Any, column: Column, kind: str | None, own_classes: bool) -> None:
+    n = len(pd.unique(y))
+    most = max(MANY_CLASSES, min(MOST_CLASSES, len(y) / FEWEST_ROWS))
+    if kind is None and not own_classes and n > most:
+        shown = column.named(~column.empty)
+        raise DataError(
+            f"Column {column.name!r} would have {n} classes in {len(y)} rows: {shown}. "
+            "Say --kind regression (with --decimal or --thousands?) if these are "
+            "numbers, --kind classification if they are classes."
+        )
 
 
 def preparation(X: pd.DataFrame) -> Any:

@@ -19,7 +19,8 @@ import pytest
 import sklmeta
 import sklmeta.cli._commands as commands
 from sklmeta.cli import main
-from sklmeta.cli._table import is_classification, make_table, preparation
+from sklmeta.cli._files import _from_types
+from sklmeta.cli._table import make_table, preparation
 
 
 def sales(n_stores=24, n_rows=12, seed=0):
@@ -235,16 +236,19 @@ def test_the_module_and_the_version(folder):
         (list(range(60)), False),
         ([0.5, 1.5] * 30, False),
         ([1, 2, 3, 4], False),
+        (list(range(14)) * 20, False),  # counts
+        (list(range(141)), False),
     ],
 )
 def test_kind_is_found_from_the_target(values, expected):
-    assert is_classification(np.array(values), None) == expected
-    assert is_classification(np.array(values), "regression") is False
+    frame = pd.DataFrame({"y": values, "x": 0.5, "task": np.arange(len(values)) % 2})
+    given = {"target": "y", "task": "task"}
+    assert make_table(_from_types("x", frame), **given).classification == expected
 
 
 def test_preparation_takes_missing_values_and_new_categories():
     frame = sales()
-    table = make_table(frame, path="x", target="sales", task="store")
+    table = make_table(_from_types("x", frame), target="sales", task="store")
     assert list(table.X.columns) == ["price", "promo", "day"]
     fitted = preparation(table.X).fit(table.X)
     new = table.X[:3].assign(day=["sun", None, "mon"], price=np.nan)
@@ -254,7 +258,7 @@ def test_preparation_takes_missing_values_and_new_categories():
 def test_rows_without_a_target_are_left_out():
     frame = sales()
     frame.loc[:4, "sales"] = np.nan
-    table = make_table(frame, path="x", target="sales", task="store")
+    table = make_table(_from_types("x", frame), target="sales", task="store")
     assert len(table.y) == len(frame) - 5
     assert "5 row(s)" in table.notes[0]
 
