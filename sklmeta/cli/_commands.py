@@ -20,7 +20,14 @@ from sklmeta.calibration import calibrated, cross_calibrated, predict_interval
 from sklmeta.cli._files import DataError, File, read_file
 from sklmeta.cli._models import compared, piped, single
 from sklmeta.cli._report import write_report
-from sklmeta.cli._schema import Column, Reading, describe, features_of, known
+from sklmeta.cli._schema import (
+    Column,
+    Reading,
+    describe,
+    features_of,
+    held_to,
+    known,
+)
 from sklmeta.cli._store import load_model, save_model
 from sklmeta.cli._table import (
     Table,
@@ -178,44 +185,51 @@ def run_predict(arguments: argparse.Namespace) -> None:
     check_columns(file.cells, meta["features"], file.path)
     if "schema" not in meta:
         meta["schema"] = _found_anew(file, model, meta)
+    reading = _reading(arguments, meta["schema"]["na"])
+    schema = held_to(file, meta["schema"]["features"], reading)
+    X = _features(file, schema, reading)
     task, known_task = None, np.ones(len(file.cells), dtype=bool)
     if arguments.support is not None:
         model, task, known_task = _adapt(model, meta, file, arguments)
-    metadata = {} if task is None else {"task": task}
-    X = _features(file, meta, arguments)[known_task]
-    if not len(X):
+    if not known_task.any():
         raise DataError(f"{file.path} has no row with a task in {meta['task']!r}.")
-    with sklearn.config_context(enable_metadata_routing=True):
-        found = {"prediction": model.predict(X, **metadata)}
-        if meta["classification"] and hasattr(model, "predict_proba"):
-            values = model.predict_proba(X, **metadata)
-            for label, column in zip(model.classes_, values.T, strict=True):
-                found[f"probability_{label}"] = column
-        if meta["classification"]:
-            found["prediction"] = found["prediction"].astype(str)
-    if meta["calibrated"] and not meta["classification"]:
-        ends = predict_interval(model, X, arguments.coverage, task=task)
-        found["low"], found["high"] = ends.T
-    names = [arguments.prefix + name for name in found]
-    clash = [name for name in names if name in file.cells]
+    found = _predicted(model, X[known_task], task, meta, arguments.coverage)
+    found = {arguments.prefix + name: values for name, values in found.items()}
+    clash = [name for name in found if name in file.cells]
     if clash:
         raise DataError(
             f"{file.path} has a column {clash[0]!r}, which would be written over: say "
             "--prefix, such as --prefix new_."
         )
-    rows = file.cells.index[known_task]
-    columns = [pd.Series(v, rows).reindex(file.cells.index) for v in found.values()]
-    decimal = "." if file.sep == "," else X.attrs["decimal"]
-    file.write(dict(zip(names, columns, strict=True)), decimal, arguments.out)
+    rows, where = file.cells.index, file.cells.index[known_task]
+    written = {n: pd.Series(v, where).reindex(rows) for n, v in found.items()}
+    comma = any(s["marks"][0] == "," for s in schema.values() if "marks" in s)
+    file.write(written, "," if comma and file.sep != "," else ".", arguments.out)
     if arguments.out is not None:
         say(f"Predictions: {arguments.out}")
 
 
-def _features(
-    file: File, meta: dict[str, Any], arguments: argparse.Namespace
-) -> pd.DataFrame:
-    schema = meta["schema"]
-    X, notes = features_of(file, schema["features"], _reading(arguments, schema["na"]))
+def _predicted(
+    model: Any, X: pd.DataFrame, task: Any, meta: dict[str, Any], coverage: float
+) -> dict[str, Any]:
+    """Predictions, and probabilities or intervals where the model has them."""
+    metadata = {} if task is None else {"task": task}
+    with sklearn.config_context(enable_metadata_routing=True):
+        found = {"prediction": model.predict(X, **metadata)}
+        if meta["classification"]:
+            found["prediction"] = found["prediction"].astype(str)
+        if meta["classification"] and hasattr(model, "predict_proba"):
+            values = model.predict_proba(X, **metadata)
+            for label, column in zip(model.classes_, values.T, strict=True):
+                found[f"probability_{label}"] = column
+    if meta["calibrated"] and not meta["classification"]:
+        ends = predict_interval(model, X, coverage, task=task)
+        found["low"], found["high"] = ends.T
+    return found
+
+
+def _features(file: File, schema: dict[str, Any], reading: Reading) -> pd.DataFrame:
+    X, notes = features_of(file, schema, reading)
     for note in notes:
         say(note)
     return X
@@ -248,39 +262,16 @@ def _adapt(
     Returns the adapted model, the tasks of the rows to predict where there are several,
     and which of these rows have a task.
     """
-    support, name = _read(arguments.support, arguments), meta["task"]
-    check_columns(support.cells, [*meta["features"], meta["target"]], support.path)
-    reading = _reading(arguments, meta["schema"]["na"])
-    target = meta["schema"]["target"]
-    y, missing = read_target(Column(support, meta["target"], reading.na), target)
-    named, old = name in support.cells, None
-    if named:
-        column = Column(support, name, reading.na)
-        without = column.empty[column.codes] & ~missing
-        if without.any():
-            say(f"{support.path}: {without.sum()} labelled row(s) left out: no task.")
-        missing |= without
-    if missing.all():
-        raise DataError(f"{support.path} has no labelled row.")
-    support, y = support.rows(~missing), y[~missing]
-    if target["kind"] == "class":
-        if "classes" in target:
-            y = known(pd.Series(y, dtype=object), model.classes_).to_numpy()
-            y = np.asarray(y.tolist())
-        else:
-            y = labels_of(pd.Series(y, dtype=object))
-    X = _features(support, meta, arguments)
-    if named:
-        old = support.cells[name].to_numpy(object)
-    everything = np.ones(len(file.cells), dtype=bool)
+    support, X, y, old = _labelled(model, meta, arguments)
+    name = meta["task"]
     if old is None or (len(np.unique(old)) < 2 and name not in file.cells):
-        return adapted(model, X, y), None, everything
+        return adapted(model, X, y), None, np.ones(len(file.cells), dtype=bool)
     check_columns(file.cells, [name], file.path)
-    column = Column(file, name, reading.na)
+    column = Column(file, name, _reading(arguments, meta["schema"]["na"]).na)
     has_task = ~column.empty[column.codes]
     if not has_task.all():
         say(f"{file.path}: {(~has_task).sum()} row(s) not predicted: no task.")
-    new = known(file.cells[name], pd.unique(old)).to_numpy(object)[has_task]
+    new = known(file.cells[name], np.unique(old)).to_numpy(object)[has_task]
     others = [str(task) for task in pd.unique(new) if task not in set(old)]
     if others:
         raise DataError(
@@ -290,5 +281,33 @@ def _adapt(
     if len(np.unique(old)) < 2:
         return adapted(model, X, y), None, has_task
     with sklearn.config_context(enable_metadata_routing=True):
-        several = adapted(model, X, y, task=old.astype(str))
-    return several, new.astype(str), has_task
+        return adapted(model, X, y, task=old), new.astype(str), has_task
+
+
+def _labelled(
+    model: Any, meta: dict[str, Any], arguments: argparse.Namespace
+) -> tuple[File, pd.DataFrame, Any, Any]:
+    """Rows of the support with a label, their labels, and their tasks if it has any."""
+    support, target, tasks = _read(arguments.support, arguments), meta["target"], None
+    check_columns(support.cells, [*meta["features"], target], support.path)
+    reading = _reading(arguments, meta["schema"]["na"])
+    schema = {**meta["schema"]["features"], target: meta["schema"]["target"]}
+    schema = held_to(support, schema, reading)
+    about = schema.pop(target)
+    y, missing = read_target(Column(support, target, reading.na), about)
+    if meta["task"] in support.cells:
+        column = Column(support, meta["task"], reading.na)
+        without = column.empty[column.codes] & ~missing
+        if without.any():
+            say(f"{support.path}: {without.sum()} labelled row(s) left out: no task.")
+        missing |= without
+        tasks = support.cells[meta["task"]].to_numpy(str)[~missing]
+    if missing.all():
+        raise DataError(f"{support.path} has no labelled row.")
+    support, labels = support.rows(~missing), pd.Series(y[~missing])
+    if "classes" in about:  # the labels themselves, not how they are written
+        labels = known(labels, model.classes_)
+    elif about["kind"] == "class":
+        labels = pd.Series(labels_of(labels))
+    X = _features(support, schema, reading)
+    return support, X, np.asarray(list(labels)), tasks

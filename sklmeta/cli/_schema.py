@@ -225,7 +225,8 @@ def numbers_of(column: Column, found: dict[str, Any]) -> NDArray[np.float64]:
     """One number a row; a cell that is neither a number nor missing is refused."""
     missing = column.usual | column.empty
     if found["kind"] == "bool":
-        numbers = column.words.map(plain).str.lower().map(BOOLS).to_numpy(float)
+        truth = column.words.map(plain).str.lower().map(BOOLS)
+        numbers = np.asarray(truth, dtype=np.float64)
         column.refuse(np.isnan(numbers) & ~missing, "true or false")
         return numbers[column.codes]
     typed = column.hint in ("number", "bool")
@@ -250,48 +251,48 @@ def features_of(
     file: File, schema: dict[str, dict[str, Any]], reading: Reading
 ) -> tuple[pd.DataFrame, list[str]]:
     """Columns as the preparation takes them: numbers as floats, all else as objects."""
-    columns = {name: Column(file, name, reading.na) for name in schema}
-    marks = marks_of(columns, schema, reading)
     found: dict[str, Any] = {}
     notes = []
-    for name, column in columns.items():
-        kind = schema[name]["kind"]
+    for name, about in schema.items():
+        column, kind = Column(file, name, reading.na), about["kind"]
         if kind in ("number", "bool"):
-            found[name] = numbers_of(column, {**schema[name], "marks": marks.get(name)})
+            found[name] = numbers_of(column, about)
         elif kind == "date":
-            days = column.days(schema[name]["form"])
+            days = column.days(about["form"])
             wrong = days.isna().to_numpy(bool) & ~(column.usual | column.empty)
             column.refuse(wrong, "date as in fit")
-            parts = _date_parts(days, pd.Timestamp(schema[name]["first"]))
-            for part in schema[name]["parts"]:
+            parts = _date_parts(days, pd.Timestamp(about["first"]))
+            for part in about["parts"]:
                 values = parts[part].to_numpy(float)
                 found[f"{name} ({part})"] = values[column.codes]
         else:
-            categories = schema[name]["categories"]
+            categories = about["categories"]
             words = known(column.words, categories).where(~column.empty, np.nan)
             new = (~words.isin(categories)).to_numpy(bool) & ~column.empty
             if new.any():
                 shown = column.named(new)
                 notes.append(f"{file.path}: column {name!r}: not seen in fit: {shown}.")
             found[name] = words.to_numpy(object)[column.codes]
-    X = pd.DataFrame(found)
-    X.attrs["decimal"] = "," if "," in {m[0] for m in marks.values()} else "."
-    return X, notes
+    return pd.DataFrame(found), notes
 
 
-def marks_of(
-    columns: dict[str, Column], schema: dict[str, dict[str, Any]], reading: Reading
-) -> dict[str, tuple[str, str]]:
-    """Return marks as said, as in fit, or plain: the first that read all of a file."""
-    numeric = [name for name in columns if schema[name]["kind"] == "number"]
-    fitted = {name: tuple(schema[name]["marks"]) for name in numeric}
+def held_to(
+    file: File, schema: dict[str, dict[str, Any]], reading: Reading
+) -> dict[str, dict[str, Any]]:
+    """Return the schema with the marks of this file, the first that read all of it.
+
+    As the user says, else as in fit, else with a decimal point.
+    """
+    numeric = {name: s for name, s in schema.items() if s["kind"] == "number"}
     if reading.format:
-        return dict.fromkeys(numeric, reading.format)
-    for marks in (fitted, dict.fromkeys(numeric, PLAIN)):
+        said = list(reading.format)
+        return schema | {name: {**s, "marks": said} for name, s in numeric.items()}
+    point = {name: {**s, "marks": list(PLAIN)} for name, s in numeric.items()}
+    for tried in (numeric, point):
         try:
-            for name in numeric:
-                numbers_of(columns[name], {**schema[name], "marks": marks[name]})
+            for name, found in tried.items():
+                numbers_of(Column(file, name, reading.na), found)
         except DataError:
             continue
-        return marks
-    return fitted
+        return schema | tried
+    return schema
