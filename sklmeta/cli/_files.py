@@ -127,11 +127,12 @@ def _decoded(file: Path, encoding: str | None) -> tuple[str, str]:
 def _from_text(path: str, text: str, encoding: str, sep: str | None) -> File:
     if not text.strip():
         raise DataError(f"{path} cannot be read as a table: it is empty.")
-    sep = sep or _separator(path, text)
     header: list[str] = []
-    rows, numbers = [], []
+    rows, numbers, number = [], [], 1
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=sep)
+        sep = sep or _separator(path, text)
+        lines = io.StringIO(text, newline="")
+        reader = csv.reader(lines, delimiter=sep, strict=True)
         for number, row in enumerate(reader, start=1):
             if not row:
                 continue
@@ -147,7 +148,10 @@ def _from_text(path: str, text: str, encoding: str, sep: str | None) -> File:
             rows.append((row + [""] * len(header))[: len(header)])
             numbers.append(number)
     except csv.Error as error:
-        raise DataError(f"{path} cannot be read as a table: {error}") from error
+        raise DataError(
+            f"{path} cannot be read as a table: after row {number}, {error}. Is a quote "
+            "not closed?"
+        ) from error
     _unique(path, header)
     names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(header)]
     _unique(path, names)

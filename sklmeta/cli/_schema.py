@@ -32,7 +32,7 @@ BOOLS = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}
 PLAIN = (".", "")
 FORMATS = (PLAIN, (",", ""), (".", ","), (",", "."))  # decimal mark, thousands mark
 DATE = r"(\d{4}[-./]\d\d?[-./]\d\d?|\d\d?[-./]\d\d?[-./]\d{4})(\D.*)?"
-DATES = ("ISO8601", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y")
+DATES = ("ISO8601", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y")
 PARTS = ("year", "month", "day", "weekday", "days")
 
 
@@ -195,8 +195,10 @@ def _parts(days: pd.Series[Any]) -> dict[str, Any]:
 
 
 def _date_parts(days: pd.Series[Any], first: pd.Timestamp) -> dict[str, pd.Series[Any]]:
-    parts = {part: getattr(days.dt, part) for part in PARTS[:-1]}
-    return {**parts, "days": (days - first) / pd.Timedelta(days=1)}
+    at = days.dt
+    since = (days - first) / pd.Timedelta(days=1)
+    parts = (at.year, at.month, at.day, at.day_of_week, since)
+    return dict(zip(PARTS, parts, strict=True))
 
 
 def notes_on(column: Column, found: dict[str, Any]) -> list[str]:
