@@ -149,8 +149,8 @@ def _from_text(path: str, text: str, encoding: str, sep: str | None) -> File:
             numbers.append(number)
     except csv.Error as error:
         raise DataError(
-            f"{path} cannot be read as a table: after row {number}, {error}. Is a quote "
-            "not closed?"
+            f"{path} cannot be read as a table: after row {number}, {error}. Is "
+            "a quote not closed?"
         ) from error
     _unique(path, header)
     names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(header)]
