@@ -24,6 +24,8 @@ from sklmeta.auto._stacking import (
     WeightModel,
 )
 from sklmeta.auto._support_losses import leave_out, support_losses
+from sklmeta.data.kinds import TaskKind
+from sklmeta.data.validation import Table
 from sklmeta.datasets import make_classification_tasks, make_linear_tasks
 
 
@@ -68,7 +70,8 @@ def test_support_losses_against_a_loop(tasks):
     members = [model.fit(X, y, task=task) for _, model in two_ridges()]
     rows = np.flatnonzero((task < 3) & (np.arange(len(y)) % 3 == 0))
     codes = task[rows]
-    found = support_losses(members, X[rows], y[rows], codes, 3, None)
+    table = Table(X, y, task, np.arange(20), TaskKind.REGRESSION)
+    found = support_losses(members, table.part(rows)._replace(labels=np.arange(3)))
     for t in range(3):
         own = rows[codes == t]
         assert 2 <= len(own) <= 5 or len(own) == 6
@@ -81,7 +84,7 @@ def test_support_losses_against_a_loop(tasks):
                 new = adapted(member, X[own[~out]], y[own[~out]])
                 errors += list((new.predict(X[own[out]]) - y[own[out]]) ** 2)
             assert found[t, m] == pytest.approx(np.mean(errors))
-    one_row = support_losses(members, X[:1], y[:1], np.zeros(1, int), 1, None)
+    one_row = support_losses(members, table.part(np.array([0])).as_one_task())
     assert np.isnan(one_row).all()
 
 
