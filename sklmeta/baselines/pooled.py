@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone, is_classifier
 
@@ -143,9 +142,6 @@ class Pooled(WrappingBaseline):
 
     def _refit(self, X: Any, y: NDArray[Any]) -> Any:
         X_train, y_train = self._train  # type: ignore[misc]
-        if scipy.sparse.issparse(X):
-            X = scipy.sparse.vstack([X_train, X])
-            return clone(self.estimator).fit(X, np.concatenate([y_train, y]))
         X, y, _ = stack_tasks([(X_train, y_train), (X, y)])
         return clone(self.estimator).fit(X, y)
 

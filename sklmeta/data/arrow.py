@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklmeta.data.codes import check_task, group_rows
+from sklmeta.data.stacking import choose_columns
 
 FORMATS = {
     ".parquet": "parquet",
@@ -46,11 +47,7 @@ def read_arrow(
     """
     dataset = _open(Path(path))
     names = dataset.schema.names
-    for name in [target, task, *(features or [])]:
-        if name not in names:
-            raise ValueError(f"No column {name!r} in {path}; it has {names}.")
-    if features is None:
-        features = [name for name in names if name not in (target, task)]
+    features = choose_columns(names, target, task, features, str(path))
     dtype = _common_type(dataset.schema, features)
     columns = dataset.to_table(columns=[target, task])
     labels = columns[task].combine_chunks()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import NDArray
 
 _BLOCK_BYTES = 2**20
@@ -19,6 +20,11 @@ def row_blocks(X: NDArray) -> Iterator[slice]:
     step = max(1, _BLOCK_BYTES // max(1, X[:1].size * 8))
     for start in range(0, len(X), step):
         yield slice(start, start + step)
+
+
+def as_rows(X: Any) -> Any:
+    """Return X, or a sparse matrix in the form whose rows can be picked."""
+    return X.tocsr() if scipy.sparse.issparse(X) else X
 
 
 def is_mapped(values: Any) -> bool:

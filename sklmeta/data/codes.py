@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sklmeta.data.labels import as_labels
+
 IntArray = NDArray[np.intp]
 
 
@@ -38,7 +40,8 @@ def check_task(
     Raises
     ------
     ValueError
-        If `task` is not one-dimensional, has the wrong length or a missing value.
+        If `task` is not one-dimensional, has the wrong length, a missing value or
+        labels that may have been made one.
 
     Examples
     --------
@@ -47,7 +50,7 @@ def check_task(
     >>> codes.tolist(), labels.tolist()
     ([1, 0, 1], ['bergen', 'oslo'])
     """
-    values = task.to_numpy() if hasattr(task, "to_numpy") else np.asarray(task)
+    values = as_labels(task, "task")
     if values.ndim != 1:
         column = " For a column of a frame pass df[name]." if values.ndim == 0 else ""
         raise ValueError(
@@ -59,19 +62,12 @@ def check_task(
             f"task must have one label per row: X has {n_samples} rows and task has "
             f"{len(values)} labels."
         )
-    missing = pd.isna(values)
-    if missing.any():
-        rows = ", ".join(map(str, np.flatnonzero(missing)[:5]))
-        raise ValueError(
-            f"task has {missing.sum()} missing label(s), the first at row(s) {rows}. "
-            "Drop these rows or give them a label of their own."
-        )
     # pandas' hash table keeps a million labels of any type under a tenth of a second.
     codes, labels = pd.factorize(values)
     labels = np.asarray(labels)
     try:
         order = np.argsort(labels, kind="stable")
-    except TypeError:  # labels of mixed types keep the order of appearance
+    except TypeError:  # labels that have no order keep that of their appearance
         return codes, labels
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))

@@ -14,8 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length
 
 from sklmeta._compat import _safe_indexing
-from sklmeta.data.blocks import is_mapped
+from sklmeta.data.blocks import as_rows, is_mapped
 from sklmeta.data.codes import check_task, group_rows
+from sklmeta.data.labels import as_column, as_labels
+from sklmeta.data.stacking import (
+    check_pairs,
+    choose_columns,
+    stacked_rows,
+    stacked_targets,
+)
 
 
 class TaskCollection(Sequence):
@@ -23,7 +30,7 @@ class TaskCollection(Sequence):
 
     Parameters
     ----------
-    X : {array-like, data frame} of shape (n_samples, n_features)
+    X : {array-like, data frame, sparse} of shape (n_samples, n_features)
         Rows of all tasks. A memory-mapped array (``np.load(path, mmap_mode="r")``) may
         be larger than memory: `fit` leaves it on disk and reads the rows it draws.
 
@@ -72,8 +79,8 @@ class TaskCollection(Sequence):
 
     def __init__(self, X: Any, y: Any, task: ArrayLike, *, is_support: Any = None):
         check_consistent_length(X, y)
-        self.X = X if hasattr(X, "shape") else np.asarray(X)
-        self.y = y if hasattr(y, "shape") else np.asarray(y)
+        self.X = as_rows(X) if hasattr(X, "shape") else np.asarray(X)
+        self.y = as_column(y)
         self.codes, self.labels = check_task(task, len(self.y))
         self._order, self._offsets = group_rows(self.codes, len(self.labels))
         if is_support is not None:
@@ -110,14 +117,10 @@ class TaskCollection(Sequence):
         Raises
         ------
         ValueError
-            If a column is not in the frame.
+            If a column is not in the frame, or there twice.
         """
-        columns = list(frame.columns)
-        for name in [target, task, *(features or [])]:
-            if name not in columns:
-                raise ValueError(f"No column {name!r} in the frame; it has {columns}.")
-        if features is None:
-            features = [name for name in columns if name not in (target, task)]
+        names = list(frame.columns)
+        features = choose_columns(names, target, task, features, "the frame")
         return cls(frame[features], frame[target], frame[task])
 
     @classmethod
@@ -166,7 +169,8 @@ class TaskCollection(Sequence):
             If pyarrow is not installed.
 
         ValueError
-            If a column is not in the file, or a feature is not numbers.
+            If a column is not in the file, or there twice, or a feature is not
+            numbers.
         """
         from sklmeta.data.arrow import read_arrow
 
@@ -199,9 +203,10 @@ class TaskCollection(Sequence):
         splits = list(splits)
         pairs = [pair for Xs, ys, Xq, yq in splits for pair in ((Xs, ys), (Xq, yq))]
         X, y, part = stack_tasks(pairs)
-        if labels is None:
-            labels = np.arange(len(splits))
-        return cls(X, y, np.asarray(labels)[part // 2], is_support=part % 2 == 0)
+        names = (
+            np.arange(len(splits)) if labels is None else as_labels(labels, "labels")
+        )
+        return cls(X, y, names[part // 2], is_support=part % 2 == 0)
 
     def to_arrays(self) -> tuple[Any, Any, NDArray[Any]]:
         """Return the table and the task label of every row, in the order given.
@@ -237,6 +242,12 @@ class TaskCollection(Sequence):
             In row order.
         """
         return self._order[self._offsets[index] : self._offsets[index + 1]]
+
+    def __array__(self, *args: Any, **kwargs: Any) -> NDArray[Any]:
+        raise TypeError(
+            "A TaskCollection is not a table of rows, which are wanted here: take it "
+            "apart by X, y, task = tasks.to_arrays() and pass these."
+        )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -297,7 +308,7 @@ def stack_tasks(
 
     Returns
     -------
-    X : {ndarray, data frame} of shape (n_samples, n_features)
+    X : {ndarray, data frame, sparse} of shape (n_samples, n_features)
         A frame of the library that the tasks' frames come from, else an array.
 
     y : {ndarray, Series} of shape (n_samples,)
@@ -309,7 +320,8 @@ def stack_tasks(
     Raises
     ------
     ValueError
-        If there is no task, or one's X and y disagree in length.
+        If there is no task, one's X and y disagree in length, or one has other
+        columns than the first.
 
     Examples
     --------
@@ -318,17 +330,13 @@ def stack_tasks(
     >>> X.shape, task.tolist()
     ((3, 1), [0, 1, 1])
     """
-    tasks = list(tasks)
-    if not tasks:
-        raise ValueError("There is no task to stack.")
-    for X, y in tasks:
-        check_consistent_length(X, y)
+    tasks = check_pairs(tasks)
     sizes = [len(y) for _, y in tasks]
-    names = np.arange(len(tasks)) if labels is None else np.asarray(labels)
+    names = np.arange(len(tasks)) if labels is None else as_labels(labels, "labels")
     if len(names) != len(tasks):
         raise ValueError(f"There are {len(tasks)} tasks but {len(names)} labels.")
-    X = _concatenate([X for X, _ in tasks])
-    return X, _concatenate([y for _, y in tasks]), np.repeat(names, sizes)
+    X = stacked_rows([X for X, _ in tasks])
+    return X, stacked_targets([y for _, y in tasks]), np.repeat(names, sizes)
 
 
 def split_tasks(X: Any, y: ArrayLike, task: ArrayLike) -> list[tuple[Any, Any]]:
@@ -358,13 +366,3 @@ def split_tasks(X: Any, y: ArrayLike, task: ArrayLike) -> list[tuple[Any, Any]]:
     [[1], [0, 0]]
     """
     return list(TaskCollection(X, y, task))
-
-
-def _concatenate(parts: list[Any]) -> Any:
-    if all(isinstance(part, pd.DataFrame | pd.Series) for part in parts):
-        return pd.concat(parts, ignore_index=True)
-    if all(type(part).__module__.startswith("polars") for part in parts):
-        import polars
-
-        return polars.concat(parts)
-    return np.concatenate([np.asarray(part) for part in parts])

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_regressor
 from sklearn.utils import (
@@ -25,10 +26,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from sklmeta._compat import _num_samples, _safe_indexing
-from sklmeta.data.blocks import is_mapped, row_blocks
+from sklmeta.data.blocks import as_rows, is_mapped, row_blocks
 from sklmeta.data.codes import IntArray, check_task
 from sklmeta.data.collection import TaskCollection, stack_tasks
 from sklmeta.data.kinds import TaskKind, kind_of
+from sklmeta.data.labels import as_labels, check_targets, positions
+from sklmeta.data.stacking import check_names
 
 
 class Table(NamedTuple):
@@ -98,16 +101,15 @@ def unpack_collection(X: Any, y: Any, task: Any) -> tuple[Any, Any, Any, Any]:
     if isinstance(X, TaskCollection):
         _check_alone(y, task)
         return (*X.to_arrays(), X.is_support)
-    pairs = (
-        y is None
-        and isinstance(X, Sequence)
-        and len(X) > 0
-        and all(isinstance(item, tuple | list) and len(item) == 2 for item in X)
-        and np.ndim(X[0][0]) >= 2
-    )
-    if pairs:
+    if y is None and isinstance(X, Sequence) and any(map(_is_pair, X)):
         return (*stack_tasks(X), None)
     return X, y, task, None
+
+
+def _is_pair(item: Any) -> bool:
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        return False
+    return getattr(item[0], "ndim", None) == 2 or np.ndim(item[0]) >= 2
 
 
 def _check_alone(y: Any, task: Any) -> None:
@@ -124,6 +126,13 @@ def check_rows(
 ) -> Any:
     """Validate X (and y) as scikit-learn does, with a hint on columns of no numbers."""
     with_y = not isinstance(y, str)
+    if hasattr(X, "columns"):
+        check_names(X.columns, "X")
+    if scipy.sparse.issparse(X) and not options.get("accept_sparse"):
+        raise TypeError(
+            f"X is sparse, which {type(estimator).__name__} does not take: pass "
+            "X.toarray(), or put a TruncatedSVD in front, in a Pipeline."
+        )
     numeric = with_y and is_regressor(estimator)
     if numeric:
         if np.asarray(y).dtype.kind in "UST":
@@ -132,6 +141,8 @@ def check_rows(
                 "labels."
             )
         options = {"y_numeric": True, **options}
+    elif with_y and y is not None:
+        y = as_labels(y, "y")
     if is_mapped(X) and X.dtype.kind in "biuf":
         return _check_mapped_rows(estimator, X, y, **options)
     with hints_on_columns():
@@ -296,6 +307,25 @@ def check_support_table(
     return table
 
 
+def check_tasks(
+    X: Any, y: Any, task: Any, *, classes: bool
+) -> tuple[Any, NDArray, IntArray, NDArray]:
+    """Check what is cut into tasks before any estimator sees it.
+
+    Returns
+    -------
+    X : {array-like, data frame}
+        Rows that can be indexed; what is in them is for the estimator to check.
+
+    y : ndarray of shape (n_samples,)
+    codes : ndarray of shape (n_samples,)
+    labels : ndarray of shape (n_tasks,)
+    """
+    check_consistent_length(X, y)
+    targets = check_targets(y, classes=classes)
+    return (as_rows(X), targets, *check_task(task, len(targets)))
+
+
 def encode_tasks(task: Any, n_samples: int) -> tuple[IntArray, NDArray]:
     """Encode task labels; None is one task, whose label is 0."""
     if task is None:
@@ -365,11 +395,11 @@ def own_classes(
 
 def shared_class_indices(y: NDArray, classes: NDArray, remedy: str) -> IntArray:
     """Index of every label, all of which `fit` must have seen."""
-    seen = np.isin(y, classes)
-    if not seen.all():
-        unseen = np.unique(y[~seen])[:5].tolist()
+    found = positions(y, classes)
+    if (found < 0).any():
+        unseen = np.unique(y[found < 0])[:5].tolist()
         raise ValueError(
             f"y has labels that fit has not seen: {unseen}. The classes are shared by "
             f"all tasks; for classes of a task's own, {remedy}"
         )
-    return np.searchsorted(classes, y)
+    return found

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from sklmeta.comparing import Comparison
+from sklmeta.data.labels import as_labels
 
 
 def scores_of_predictions(
@@ -22,19 +23,19 @@ def scores_of_predictions(
     shots: ArrayLike,
 ) -> Comparison:
     """Score each task: by the RMSE for floating-point targets, else the accuracy."""
-    truth = column_or_1d(y_true)
+    truth = column_or_1d(np.asarray(y_true))
     check_consistent_length(truth, task, shots, *predictions.values())
     regression = truth.dtype.kind == "f"
     frames = []
     for name, values in predictions.items():
-        predicted = column_or_1d(values)
+        predicted = column_or_1d(np.asarray(values))
         if regression:
             each = (predicted - truth) ** 2
         else:
             each = np.asarray(predicted == truth, dtype=float)
         rows = pd.DataFrame(
             {
-                "task": column_or_1d(task),
+                "task": as_labels(task, "task"),
                 "shots": column_or_1d(shots),
                 "score": each,
             }
