@@ -18,7 +18,7 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils.metadata_routing import _MetadataRequester
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.validation import _num_samples
+from sklearn.utils.validation import _check_sample_weight, _num_samples
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -42,6 +42,7 @@ __all__ = [
     "StrOptions",
     "_BaseComposition",
     "_MetadataRequester",
+    "_check_sample_weight",
     "_fit_context",
     "_num_samples",
     "_safe_indexing",

@@ -12,12 +12,11 @@ import numpy as np
 import sklearn
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone, is_classifier
-from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklmeta._compat import _safe_indexing
-from sklmeta.data.codes import check_task
 from sklmeta.data.kinds import TaskKind, kind_of
+from sklmeta.data.validation import check_tasks
 from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.estimator.calibrating import Evidence, possible_shots
 from sklmeta.evaluation.containers import inner_estimator, rebuilt
@@ -121,17 +120,17 @@ def cross_calibrated(
     inner = inner_estimator(model)
     if is_classifier(inner):
         _ = inner.predict_proba
-    check_consistent_length(X, y, task)
-    targets = column_or_1d(y)
-    codes, labels = check_task(task, len(targets))
+    classes = is_classifier(inner)
+    X, targets, codes, labels = check_tasks(X, y, task, classes=classes)
     table = (X, targets, labels[codes])
     options = {
         "shots": possible_shots(shots, codes, own=kind_of(inner) == TaskKind.OWN),
         "n_draws": n_draws,
         "random_state": random_state,
+        "tell": False,  # that is done for all folds at once
     }
     check_count("n_draws", n_draws, 1)
-    folds = make_folds(cv, X, targets, codes, labels)
+    folds = make_folds(model, cv, X, targets, codes, labels)
     with sklearn.config_context(enable_metadata_routing=True):
         found = Parallel(n_jobs=n_jobs)(
             delayed(_judge_fold)(clone(model), table, *fold, options) for fold in folds

@@ -13,15 +13,13 @@ import pandas as pd
 import sklearn
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.parallel import Parallel, delayed
 from tqdm.auto import tqdm
 
 from sklmeta.comparing._candidates import collect_candidates
 from sklmeta.comparing._comparison import Comparison
-from sklmeta.data.codes import check_task
-from sklmeta.data.collection import TaskCollection
-from sklmeta.evaluation.few_shot import Scoring
+from sklmeta.data.validation import check_tasks, unpack_collection
+from sklmeta.evaluation.scorers import Scoring
 from sklmeta.evaluation.shots import SHOTS, check_count, read_shots
 from sklmeta.exceptions import warn
 from sklmeta.model_selection import TaskKFold
@@ -130,24 +128,25 @@ def compare(
     >>> result.best(5)
     'BayesianLinearRegressor'
     """
-    if isinstance(X, TaskCollection):
-        X, y, task = X.to_arrays()
+    X, y, task, _ = unpack_collection(X, y, task)
     if y is None or task is None:
         raise ValueError("compare needs y and the task of every row.")
     check_count("n_draws", n_draws, 1)
     candidates = collect_candidates(estimators)
-    check_consistent_length(X, y)
-    targets = column_or_1d(y)
-    codes, labels = check_task(task, len(targets))
+    X, targets, codes, labels = check_tasks(
+        X, y, task, classes=not candidates.is_regressor
+    )
     sizes = np.bincount(codes)
     all_shots = _possible_shots(shots, sizes)
     if cv is None:
         cv = TaskKFold(min(5, len(labels)))
-    folds = make_folds(cv, X, targets, codes, labels)
+    first = next(iter(candidates.estimators.values()))
+    folds = make_folds(first, cv, X, targets, codes, labels)
     protocol = {
         "n_draws": n_draws,
         "support": support,
         "random_state": 0 if random_state is None else random_state,
+        "tell": False,  # that is done for all folds at once
     }
     table = (X, targets, labels[codes], None)
     jobs = [

@@ -263,7 +263,7 @@ class AdaptableEstimator(CalibrationMixin, RecordsMixin, BaseEstimator):
             Their classes, or targets.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, without `task`.
+            Weights of the rows; with `task`, of its query rows within each task.
 
         task : array-like of shape (n_samples,), default=None
             Label of every row's task. None scores the model as it is, as scikit-learn
@@ -278,7 +278,8 @@ class AdaptableEstimator(CalibrationMixin, RecordsMixin, BaseEstimator):
         """
         X, y, task, _ = unpack_collection(X, y, task)
         if task is not None:
-            return self._few_shot_score(X, y, task, shots)
+            how = {"shots": shots, "sample_weight": sample_weight}
+            return self._few_shot_score(X, y, task, **how)
         if is_classifier(self):
             y = as_labels(y, "y")
         metric = accuracy_score if is_classifier(self) else r2_score
@@ -327,8 +328,8 @@ class AdaptableEstimator(CalibrationMixin, RecordsMixin, BaseEstimator):
     def _check_shape(self, X: Any) -> None:
         """Refuse rows of another shape than those of `fit`; features are counted."""
 
-    def _few_shot_score(self, X: Any, y: Any, task: Any, shots: int) -> float:
-        return few_shot_score(self, X, y, task, shots=shots)
+    def _few_shot_score(self, X: Any, y: Any, task: Any, **how: Any) -> float:
+        return few_shot_score(self, X, y, task, **how)
 
     # State --------------------------------------------------------------------
 

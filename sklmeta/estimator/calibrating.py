@@ -18,6 +18,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklmeta.data.codes import IntArray, check_task
+from sklmeta.data.labels import positions
 from sklmeta.estimator.state import Adaptation
 from sklmeta.evaluation.conformal import (
     Scores,
@@ -123,6 +124,7 @@ class CalibrationMixin:
         shots: Sequence[int],
         n_draws: int,
         random_state: Any,
+        tell: bool = True,
     ) -> Evidence:
         """Judge uncalibrated predictions of unseen tasks, by number of support rows.
 
@@ -133,7 +135,7 @@ class CalibrationMixin:
         sizes = np.bincount(codes)
         uncalibrated = shallow_copy(self)
         uncalibrated._calibration = None
-        evidence = {}
+        evidence: Evidence = {}
         for k in shots:
             if k >= sizes.max():
                 continue
@@ -145,6 +147,7 @@ class CalibrationMixin:
                 shots=k,
                 n_draws=n_draws,
                 random_state=random_state,
+                tell=tell and not evidence,
             )
             evidence[k] = self._judge_size(draws, sizes > k)
         return evidence
@@ -230,10 +233,10 @@ class CalibrationMixin:
         for draw in draws:
             rows = full[draw.codes]
             if is_classifier(self):
-                classes = draw.model.classes_
-                values = draw.response("predict_proba")[rows]
-                target = np.searchsorted(classes, draw.y_true[rows])
-                parts.append((values, target, draw.codes[rows]))
+                values = draw.response("predict_proba")
+                target = positions(draw.y_true, draw.model.classes_)
+                rows &= target >= 0  # no temperature helps an unknown class
+                parts.append((values[rows], target[rows], draw.codes[rows]))
             else:
                 mean, std = _mean_and_std(draw.model, draw.X_query, draw.metadata)
                 scores = np.abs(np.asarray(draw.y_true, np.float64) - mean) / std

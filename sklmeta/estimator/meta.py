@@ -275,15 +275,15 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
                 f"fitted with rows of shape {shape}."
             )
 
-    def _few_shot_score(self, X: Any, y: Any, task: Any, shots: int) -> float:
+    def _few_shot_score(self, X: Any, y: Any, task: Any, **how: Any) -> float:
         return few_shot_score(
             self,
             X,
             y,
             task,
-            shots=shots,
             support=self.support,
             random_state=self.random_state,
+            **how,
         )
 
     @classmethod

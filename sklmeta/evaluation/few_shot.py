@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,26 +16,21 @@ import sklearn
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, is_regressor
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.metrics import get_scorer, log_loss, make_scorer
-from sklearn.utils import (
-    check_consistent_length,
-    check_random_state,
-    column_or_1d,
-    get_tags,
-)
+from sklearn.utils import check_random_state
 
-from sklmeta._compat import _safe_indexing
-from sklmeta.data.codes import check_task, group_rows
-from sklmeta.data.kinds import fitted_kind
+from sklmeta._compat import _check_sample_weight, _safe_indexing
+from sklmeta.data.codes import group_rows
+from sklmeta.data.kinds import TaskKind, fitted_kind
+from sklmeta.data.labels import positions
+from sklmeta.data.validation import check_tasks
 from sklmeta.episodes.sampler import split_support_query
 from sklmeta.evaluation.containers import adapted, inner_estimator, zero_shot
+from sklmeta.evaluation.scorers import Scoring, TaskView, as_scorer
 from sklmeta.evaluation.shots import check_count
 from sklmeta.exceptions import warn
 
 FEW_ROWS_PER_CLASS = "The number of unique classes is greater than 50%"
 """Begins a warning of scikit-learn about what few-shot learning always has."""
-
-Scoring = str | Callable[..., float] | None
 
 
 class FewShotDraw:
@@ -45,7 +39,7 @@ class FewShotDraw:
     Attributes
     ----------
     model : estimator
-        The adapted copy; for zero shots, the model as ``fit`` left it.
+        The adapted copy; where no task has a support, the model as ``fit`` left it.
 
     draw : int
 
@@ -83,14 +77,15 @@ class FewShotDraw:
         self.codes = codes[self.query]
         self.X_query = _safe_indexing(X, self.query)
         self.y_true = y[self.query]
-        self._adapts = shots != 0
+        self._adapts = len(self.support) > 0
+        self._prior = zero_shot(model)
         labels = self.labels[self.support_codes]
         X_support = _safe_indexing(X, self.support)
         start = time.perf_counter()
         if self._adapts:
             self.model = adapted(model, X_support, self.support_y, task=labels)
         else:
-            self.model = zero_shot(model)
+            self.model = self._prior
         self.seconds = time.perf_counter() - start
         self._responses: dict[str, NDArray[Any]] = {}
 
@@ -99,10 +94,23 @@ class FewShotDraw:
         if method not in self._responses:
             start = time.perf_counter()
             with sklearn.config_context(enable_metadata_routing=True):
-                values = getattr(self.model, method)(self.X_query, **self.metadata)
+                self._responses[method] = self._respond(method)
             self.seconds += time.perf_counter() - start
-            self._responses[method] = np.asarray(values)
         return self._responses[method]
+
+    def _respond(self, method: str) -> NDArray[Any]:
+        adapts = (self.n_support > 0)[self.codes]
+        if adapts.all() or not self._adapts:
+            return np.asarray(
+                getattr(self.model, method)(self.X_query, **self.metadata)
+            )
+        parts = []
+        for model, rows in [(self.model, adapts), (self._prior, ~adapts)]:
+            metadata = {"task": self.labels[self.codes[rows]]} if rows is adapts else {}
+            X = _safe_indexing(self.X_query, np.flatnonzero(rows))
+            parts.append(np.asarray(getattr(model, method)(X, **metadata)))
+        order = np.argsort(~adapts, kind="stable")
+        return np.concatenate(parts)[np.argsort(order)]
 
     @property
     def metadata(self) -> dict[str, NDArray[Any]]:
@@ -133,6 +141,7 @@ def few_shot_predictions(
     support: Any = "random",
     is_support: NDArray[np.bool_] | None = None,
     random_state: Any = 0,
+    tell: bool = True,
 ) -> Iterator[FewShotDraw]:
     """Adapt copies of a fitted model to every task's support and predict its query.
 
@@ -164,6 +173,10 @@ def few_shot_predictions(
     random_state : int, RandomState instance or None, default=0
         Seed of the draws, which are the same at every call; None means 0.
 
+    tell : bool, default=True
+        Whether to warn of rows whose class `fit` has not seen. They cannot be predicted
+        and are left out of the supports, which may leave a task zero shots.
+
     Yields
     ------
     FewShotDraw
@@ -177,17 +190,29 @@ def few_shot_predictions(
         check_count("shots", shots, 0)
         is_support = None
     check_count("n_draws", n_draws, 1)
-    check_consistent_length(X, y)
-    targets = column_or_1d(y)
-    codes, labels = check_task(task, len(targets))
-    kind = fitted_kind(inner_estimator(estimator))
+    X, targets, codes, labels = check_tasks(
+        X, y, task, classes=not is_regressor(estimator)
+    )
+    inner = inner_estimator(estimator)
+    kind = fitted_kind(inner)
+    known = np.ones(len(targets), dtype=bool)
+    if kind == TaskKind.SHARED:
+        known = positions(targets, inner.classes_) >= 0
+        if not known.any() and _is_text(targets) != _is_text(inner.classes_):
+            raise ValueError(
+                f"y has none of the classes that fit has seen: {targets[:1].tolist()} "
+                f"is not among {inner.classes_[:3].tolist()}. Are they of the same "
+                "type?"
+            )
+        if tell:
+            warn_of_unknown_classes(targets, labels[codes], known)
     # A RandomState is copied: the draws must not depend on earlier calls.
     rng = check_random_state(0 if random_state is None else copy.deepcopy(random_state))
     first = isinstance(support, str) and support == "first"
     draws_one = not shots or first  # nothing is random
     seeds = rng.randint(2**31 - 1, size=1 if draws_one else n_draws)
     for draw, seed in enumerate(seeds):
-        rows = split_support_query(
+        support_rows, query = split_support_query(
             targets,
             codes,
             shots or 0,
@@ -196,13 +221,32 @@ def few_shot_predictions(
             is_support=is_support,
             random_state=int(seed),
         )
-        if not len(rows[1]):
+        if not len(query):
             raise ValueError(
                 f"No task has a row left to predict: with shots={shots} each of the "
                 f"{len(labels)} task(s) would need a support row and another one. "
                 "Give tasks of more rows."
             )
+        rows = support_rows[known[support_rows]], query
         yield FewShotDraw(estimator, (X, targets, codes, labels), rows, draw, shots)
+
+
+def _is_text(labels: NDArray[Any]) -> bool:
+    return any(isinstance(label, str) for label in labels[:1].tolist())
+
+
+def warn_of_unknown_classes(
+    y: NDArray[Any], task: NDArray[Any], known: NDArray[np.bool_]
+) -> None:
+    """Name the classes of the rows that are not `known`, and their tasks."""
+    pairs = dict.fromkeys(zip(y[~known].tolist(), task[~known].tolist(), strict=True))
+    if pairs:
+        names = ", ".join(f"{label!r} of task {name!r}" for label, name in [*pairs][:5])
+        warn(
+            f"{np.sum(~known)} row(s) have a class that no task of fit has: {names}. "
+            "They count as missed, and no support has them. A class can be predicted "
+            "if the tasks of fit have it too."
+        )
 
 
 def few_shot_score(
@@ -216,6 +260,7 @@ def few_shot_score(
     support: Any = "random",
     metric: Scoring = None,
     random_state: Any = 0,
+    sample_weight: ArrayLike | None = None,
 ) -> float:
     """Few-shot score of a fitted model, averaged over tasks and draws.
 
@@ -231,6 +276,10 @@ def few_shot_score(
         a scorer ``f(estimator, X, y)`` or a metric ``f(y_true, y_pred)``: computed for
         each task, then averaged over the tasks for which it is defined.
 
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the query rows within their task, for the score alone. A task whose
+        query rows weigh nothing is left out.
+
     Returns
     -------
     float
@@ -245,19 +294,35 @@ def few_shot_score(
         support=support,
         random_state=random_state,
     )
+    weights = _check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+    )
+
+    def weighted(draw: FewShotDraw) -> tuple[FewShotDraw, NDArray[Any] | None]:
+        if not weights[draw.query].any():
+            raise ValueError(
+                "sample_weight is zero in all rows that are to be predicted. Give more "
+                "rows a weight, or ask for fewer shots."
+            )
+        return draw, None if sample_weight is None else weights[draw.query]
+
     if metric is None and is_regressor(estimator):
-        sums = np.sum([np.sum(sums_of_squares(draw), axis=1) for draw in draws], axis=0)
+        parts = [sums_of_squares(*weighted(draw)) for draw in draws]
+        sums = np.sum(np.sum(parts, axis=2), axis=0)
         if not sums[1]:
             warn(
                 "The few-shot score is undefined: no task's query targets vary.",
                 UndefinedMetricWarning,
             )
         return float(_r2(*sums))
-    return float(np.mean([_mean_over_tasks(draw, metric) for draw in draws]))
+    means = [_mean_over_tasks(*weighted(draw), metric) for draw in draws]
+    return float(np.mean(means))
 
 
-def _mean_over_tasks(draw: FewShotDraw, metric: Scoring) -> float:
-    scores = task_scores(draw, metric)[draw.n_query > 0]
+def _mean_over_tasks(
+    draw: FewShotDraw, weight: NDArray[Any] | None, metric: Scoring
+) -> float:
+    scores = task_scores(draw, metric, weight)[_weight_of_tasks(draw, weight) > 0]
     defined = ~np.isnan(scores)
     if not defined.all():
         warn(
@@ -268,121 +333,56 @@ def _mean_over_tasks(draw: FewShotDraw, metric: Scoring) -> float:
     return float(scores[defined].mean()) if defined.any() else np.nan
 
 
+def _weight_of_tasks(draw: FewShotDraw, weight: NDArray[Any] | None) -> NDArray[Any]:
+    return np.bincount(draw.codes, weight, minlength=len(draw.labels))
+
+
 def task_scores(
-    draw: FewShotDraw, metric: Scoring
+    draw: FewShotDraw, metric: Scoring, weight: NDArray[Any] | None = None
 ) -> NDArray[np.float64]:  # shape: (n_tasks,); NaN where there is no query
     """Score of each task; of a regressor with ``metric=None``, each task's own R^2."""
     if metric is None and is_regressor(draw.model):
-        return _r2(*sums_of_squares(draw))
+        return _r2(*sums_of_squares(draw, weight))
+    of_tasks = _weight_of_tasks(draw, weight)
     if metric is None:
-        correct = (draw.y_pred == draw.y_true).astype(float)
-        hits = np.bincount(draw.codes, correct, minlength=len(draw.labels))
+        correct = (draw.y_pred == draw.y_true) * (1.0 if weight is None else weight)
         with np.errstate(invalid="ignore"):
-            return hits / draw.n_query
-    scorer = _as_scorer(metric, draw.model)
+            return _weight_of_tasks(draw, correct) / of_tasks
+    scorer = as_scorer(metric, draw.model)
     scores = np.full(len(draw.labels), np.nan)
     order, offsets = group_rows(draw.codes, len(draw.labels))
     with warnings.catch_warnings():
         # NaN tells as much, and callers count the tasks concerned.
         warnings.simplefilter("ignore", UndefinedMetricWarning)
         warnings.filterwarnings("ignore", FEW_ROWS_PER_CLASS, UserWarning)
-        for i in np.flatnonzero(draw.n_query):
+        for i in np.flatnonzero(of_tasks):
             rows = order[offsets[i] : offsets[i + 1]]
-            view = _TaskView(draw, int(i), rows)
-            scores[i] = scorer(view, view.X, draw.y_true[rows])
+            view = TaskView(draw, int(i), rows)
+            weights = {} if weight is None else {"sample_weight": weight[rows]}
+            try:
+                scores[i] = scorer(view, view.X, draw.y_true[rows], **weights)
+            except ValueError:
+                # Not every metric is defined with a class that has no probability.
+                if view.knows_all:
+                    raise
     return scores
 
 
 def sums_of_squares(
-    draw: FewShotDraw,
+    draw: FewShotDraw, weight: NDArray[Any] | None = None
 ) -> tuple[NDArray[Any], NDArray[Any]]:  # each of shape (n_tasks,)
     """Squared errors, and squares about the query mean, summed within each task."""
-    n_tasks = len(draw.labels)
+
+    def total(values: NDArray[Any]) -> NDArray[Any]:
+        return _weight_of_tasks(draw, values if weight is None else values * weight)
+
     y = np.asarray(draw.y_true, dtype=np.float64)
-    totals = np.bincount(draw.codes, y, minlength=n_tasks)
-    means = totals / np.maximum(draw.n_query, 1)
-    error = np.bincount(draw.codes, (y - draw.y_pred) ** 2, minlength=n_tasks)
-    spread = np.bincount(draw.codes, (y - means[draw.codes]) ** 2, minlength=n_tasks)
-    return error, spread
+    of_tasks = _weight_of_tasks(draw, weight)
+    means = total(y) / np.where(of_tasks > 0, of_tasks, 1)
+    return total((y - draw.y_pred) ** 2), total((y - means[draw.codes]) ** 2)
 
 
 def _r2(error: Any, spread: Any) -> Any:
     """1 - error / spread, NaN where the spread is zero."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(np.asarray(spread) > 0, 1 - np.divide(error, spread), np.nan)
-
-
-def _as_scorer(metric: Scoring, model: Any) -> Callable[..., float]:
-    """Turn a scorer's name, a scorer or a metric into ``f(estimator, X, y)``."""
-    if metric == "neg_log_loss":
-        # A query often lacks a class, which log_loss must then be told.
-        def neg_log_loss(estimator: BaseEstimator, X: Any, y: Any) -> float:
-            probabilities = estimator.predict_proba(X)
-            return -log_loss(y, probabilities, labels=estimator.classes_)
-
-        return neg_log_loss
-    if isinstance(metric, str):
-        return get_scorer(metric)
-    if not callable(metric):
-        raise TypeError(
-            "scoring must be None, the name of a scikit-learn scorer or a callable; "
-            f"got {metric!r}."
-        )
-    try:
-        parameters = inspect.signature(metric).parameters.values()
-    except ValueError:  # some compiled callables have no signature
-        parameters = ()  # type: ignore[assignment]
-    positional = (
-        inspect.Parameter.POSITIONAL_ONLY,
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-    )
-    required = [p for p in parameters if p.default is p.empty and p.kind in positional]
-    return metric if len(required) == 3 else make_scorer(metric)
-
-
-class _TaskView:
-    """One task's query as an estimator whose predictions have been made already."""
-
-    _METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
-
-    def __init__(self, draw: FewShotDraw, index: int, rows: NDArray[np.intp]):
-        self._draw = draw
-        self._index = index
-        self._rows = rows
-        self.X = _safe_indexing(draw.X_query, rows)
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in self._METHODS or not hasattr(self._draw.model, name):
-            raise AttributeError(f"A task's model has no attribute {name!r}.")
-
-        def respond(X: Any) -> NDArray[Any]:
-            if X is not self.X:
-                raise ValueError("A scorer may ask only for the query it was given.")
-            return self._columns(self._draw.response(name)[self._rows])
-
-        respond.__name__ = name
-        return respond
-
-    def __sklearn_tags__(self) -> Any:
-        return get_tags(self._draw.model)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-    @property
-    def _own_columns(self) -> NDArray[np.intp] | None:
-        model = self._draw.model
-        if getattr(inner_estimator(model), "shared_classes_", True):
-            return None
-        own = self._draw.support_y[self._draw.support_codes == self._index]
-        return np.searchsorted(model.classes_, np.unique(own))
-
-    def _columns(self, values: NDArray[Any]) -> NDArray[Any]:
-        columns = self._own_columns
-        return values if values.ndim == 1 or columns is None else values[:, columns]
-
-    @property
-    def classes_(self) -> NDArray[Any]:
-        columns = self._own_columns
-        classes = self._draw.model.classes_
-        return classes if columns is None else classes[columns]

@@ -78,7 +78,7 @@ class TaskPairsMixin:
         vars(self).update(vars(table) | kept | {"tasks_": labels})
         return self
 
-    def _few_shot_score(self, X: Any, y: Any, task: Any, shots: int) -> float:
+    def _few_shot_score(self, X: Any, y: Any, task: Any, **how: Any) -> float:
         if self.pairs == "task":  # the tasks are the classes of one table
             y, task = task, np.zeros(_num_samples(task), dtype=np.intp)
-        return cast(Any, super())._few_shot_score(X, y, task, shots)
+        return cast(Any, super())._few_shot_score(X, y, task, **how)

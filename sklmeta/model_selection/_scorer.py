@@ -12,7 +12,8 @@ from sklearn.base import BaseEstimator
 
 from sklmeta._compat import _MetadataRequester
 from sklmeta.evaluation.containers import inner_estimator
-from sklmeta.evaluation.few_shot import Scoring, few_shot_score
+from sklmeta.evaluation.few_shot import few_shot_score
+from sklmeta.evaluation.scorers import Scoring
 from sklmeta.evaluation.shots import check_count
 from sklmeta.exceptions import warn
 
@@ -104,6 +105,7 @@ class FewShotScorer(_MetadataRequester):
         y: ArrayLike,
         *,
         task: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> float:
         """Score a fitted model on held-out tasks.
 
@@ -120,6 +122,10 @@ class FewShotScorer(_MetadataRequester):
 
         task : array-like of shape (n_samples,)
             Task of every row.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the query rows within their task. It is received after
+            ``set_score_request(sample_weight=True)``.
 
         Returns
         -------
@@ -148,6 +154,7 @@ class FewShotScorer(_MetadataRequester):
             support=self.support,
             metric=self.scoring,
             random_state=self.random_state,
+            sample_weight=sample_weight,
         )
 
     def __call__(
@@ -155,11 +162,10 @@ class FewShotScorer(_MetadataRequester):
         estimator: BaseEstimator,
         X: Any,
         y: ArrayLike,
-        *,
-        task: ArrayLike | None = None,
+        **metadata: Any,
     ) -> float:
         """Score a fitted model on held-out tasks; see `score`."""
-        return self.score(estimator, X, y, task=task)
+        return self.score(estimator, X, y, **metadata)
 
     def __repr__(self) -> str:
         return (

@@ -16,19 +16,20 @@ import sklearn
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.model_selection import check_cv
-from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklmeta._compat import _safe_indexing
-from sklmeta.data.codes import check_task
 from sklmeta.data.collection import TaskCollection
+from sklmeta.data.kinds import TaskKind, kind_of
+from sklmeta.data.validation import check_tasks, unpack_collection
 from sklmeta.evaluation.containers import inner_estimator
 from sklmeta.evaluation.few_shot import (
-    Scoring,
     few_shot_predictions,
     sums_of_squares,
     task_scores,
+    warn_of_unknown_classes,
 )
+from sklmeta.evaluation.scorers import Scoring
 from sklmeta.evaluation.shots import check_count, read_shots
 from sklmeta.model_selection._split import Fold, TaskKFold
 
@@ -142,18 +143,21 @@ def few_shot_cross_validate(
     >>> (1 - sums.sse / sums.sst > 0.99).tolist()
     [False, True]
     """
-    is_support = X.is_support if isinstance(X, TaskCollection) else None
-    if isinstance(X, TaskCollection):
-        X, y, task = X.to_arrays()
+    X, y, task, is_support = unpack_collection(X, y, task)
     if y is None or task is None:
         raise ValueError("few_shot_cross_validate needs y and the task of every row.")
     all_shots = _all_shots(shots, estimator, is_support)
     check_count("n_draws", n_draws, 1)
-    check_consistent_length(X, y)
-    targets = column_or_1d(y)
-    codes, labels = check_task(task, len(targets))
-    folds = make_folds(cv, X, targets, codes, labels)
-    protocol = {"n_draws": n_draws, "support": support, "random_state": random_state}
+    X, targets, codes, labels = check_tasks(
+        X, y, task, classes=not is_regressor(estimator)
+    )
+    folds = make_folds(estimator, cv, X, targets, codes, labels)
+    protocol = {
+        "n_draws": n_draws,
+        "support": support,
+        "random_state": random_state,
+        "tell": False,  # that is done for all folds at once
+    }
     with sklearn.config_context(enable_metadata_routing=True):
         tables = Parallel(n_jobs=n_jobs, verbose=verbose)(
             delayed(evaluate_fold)(
@@ -197,6 +201,7 @@ def _all_shots(
 
 
 def make_folds(
+    estimator: BaseEstimator,
     cv: Any,
     X: Any,
     y: NDArray[Any],
@@ -214,6 +219,11 @@ def make_folds(
                 f"cv puts rows of task(s) {names} both in the training and in the "
                 f"held-out part of fold {i}. Split by task: cv=TaskKFold(5)."
             )
+    known = np.ones(len(y), dtype=bool)
+    if kind_of(inner_estimator(estimator)) == TaskKind.SHARED:
+        for train, test in folds:
+            known[test] &= np.isin(y[test], y[train])
+    warn_of_unknown_classes(y, labels[codes], known)
     return folds
 
 
