@@ -26,6 +26,7 @@ from sklmeta.auto._stacking import WeightModel, equal_weights, fit_weights
 from sklmeta.auto._support_losses import respond, support_losses
 from sklmeta.data.codes import IntArray
 from sklmeta.data.kinds import TaskKind
+from sklmeta.data.scaling import Scaling, check_targets
 from sklmeta.data.validation import Table, as_given
 from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.evaluation.containers import adapted, inner_estimator
@@ -141,6 +142,7 @@ class Blend(AdaptableEstimator, _BaseComposition):
     def _learn(self, table: Table) -> Blended | None:
         for value in self.shots:
             check_count("shots", value, 0)
+        _check_squares(table)
         rng = check_random_state(self.random_state)
         named = self._members(rng, table)
         names, members = [n for n, _ in named], [m for _, m in named]
@@ -180,6 +182,7 @@ class Blend(AdaptableEstimator, _BaseComposition):
         return fit_weights(joined(parts), is_classifier(self))
 
     def _specialise(self, table: Table) -> Blended:
+        _check_squares(table)
         members = list(self.estimators_.values())
         losses = support_losses(members, table)
         weights = WeightModel(**self._weight_model).weights(table.shots, losses)
@@ -216,3 +219,10 @@ class Blend(AdaptableEstimator, _BaseComposition):
                 weight = weight[:, None]
             total = total + weight * values
         return total
+
+
+def _check_squares(table: Table) -> None:
+    """Members are weighted by squared errors, which must not overflow."""
+    if table.kind == TaskKind.REGRESSION:
+        y = table.y.astype(np.float64, copy=False)
+        check_targets(y, Scaling.identity(), np.float64)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,13 @@ from sklmeta.data.blocks import row_blocks
 
 # Far outliers are cut here: 1e300 must not become infinite in float32.
 CLIP = 1e4
+
+LARGEST_UNSCALED = 1e6
+"""Past it the squares of unscaled features leave float64 too few digits.
+
+Measured on the closed-form estimators: alone and in bulk the same task's predictions
+agree to 1e-7 at 1e5, to 1e-3 at 1e6, and not at all at 1e8.
+"""
 
 
 class Scaling(NamedTuple):
@@ -78,3 +86,78 @@ class Scaling(NamedTuple):
         if self.mean is None or self.scale is None:
             return z
         return z * self.scale + self.mean
+
+
+def check_features(
+    X: NDArray, limit: float, scaling: Scaling, names: Sequence[str] | None = None
+) -> None:
+    """Refuse features that nothing scales and that are too large to compute with.
+
+    Raises
+    ------
+    ValueError
+        If a value is past the limit; it names the column.
+    """
+    if scaling.scale is not None:
+        return
+    largest = np.zeros(X.shape[1:])
+    for block in row_blocks(X):
+        np.maximum(largest, np.abs(X[block]).max(axis=0), out=largest)
+    if largest.max(initial=0.0) <= limit:
+        return
+    what, remedy = "X", "scale it"
+    if X.ndim == 2:
+        column = int(largest.argmax())
+        what = f"Column {column if names is None else repr(names[column])} of X"
+        remedy = "set standardize=True, or scale the column"
+    raise ValueError(
+        f"{what} reaches {largest.max():.3g}. Unscaled values past {limit:.3g} cannot "
+        f"be computed with: {remedy}."
+    )
+
+
+def check_targets(y: NDArray, scaling: Scaling, dtype: Any) -> None:
+    """Refuse targets whose squares, in units of the scaling, overflow in the dtype.
+
+    Raises
+    ------
+    ValueError
+        If there is one; it names the largest.
+    """
+    z = np.empty(y.shape)
+    with np.errstate(over="ignore"):
+        scaling.apply(y, out=z)
+    worst = int(np.abs(z).argmax())
+    if abs(z[worst]) <= largest_square_root(dtype):
+        return
+    remedy = "scale y, as standardize=True does."
+    if scaling.scale is not None:
+        spread = float(scaling.scale)
+        remedy = f"those of fit vary by {spread:.3g} (standard deviation)."
+    raise ValueError(
+        f"y has a target of {y[worst]:.3g}, too large to compute with: {remedy}"
+    )
+
+
+def check_precision(y: NDArray, dtype: Any) -> None:
+    """Refuse targets that predictions in the dtype cannot hold or tell apart.
+
+    Raises
+    ------
+    ValueError
+        If they overflow, or become one number without being constant.
+    """
+    ends = np.array([y.min(), y.max()])
+    with np.errstate(over="ignore", under="ignore"):
+        spread, (low, high) = np.ptp(ends), ends.astype(dtype)
+    lost = low == high and spread > 1e-14 * np.abs(ends).max()
+    if lost or not np.isfinite([low, high]).all():
+        raise ValueError(
+            f"y runs from {ends[0]!s} to {ends[1]!s}, which {np.dtype(dtype)} does not "
+            "hold, and predictions have the dtype of X: give X as float64, or scale y."
+        )
+
+
+def largest_square_root(dtype: Any) -> float:
+    """What may be squared in a dtype, and summed, without overflow."""
+    return float(np.sqrt(np.finfo(dtype).max)) / CLIP

@@ -14,7 +14,13 @@ from torch import Tensor, nn
 
 from sklmeta._compat import HAS_CALLBACKS, CallbackSupportMixin
 from sklmeta.data.kinds import TaskKind
-from sklmeta.data.scaling import Scaling
+from sklmeta.data.scaling import (
+    LARGEST_UNSCALED,
+    Scaling,
+    check_features,
+    check_precision,
+    check_targets,
+)
 from sklmeta.data.validation import Table
 from sklmeta.episodes.source import EpisodeOptions, make_source
 from sklmeta.estimator.parameters import Parameters
@@ -62,12 +68,18 @@ class MetaTraining:
     ):
         self.params, self.table = params, table
         self.device, self.seed = device, seed
+        self.dtype = "float32" if table.X.dtype == np.float32 else "float64"
         if before is None:
             self.x_scaling, self.y_scaling = _scalings(params, table)
             self.learner_seed = seed
         else:
             self.x_scaling, self.y_scaling = before.x_scaling, before.y_scaling
             self.learner_seed = before.seed
+        names = getattr(params, "feature_names_in_", None)
+        check_features(table.X, LARGEST_UNSCALED, self.x_scaling, names)
+        if table.kind == TaskKind.REGRESSION:
+            check_precision(table.y, self.dtype)
+            check_targets(table.y, self.y_scaling, np.float32)
         self.source = make_source(
             table,
             _episode_options(params),
@@ -105,7 +117,7 @@ class MetaTraining:
             table.kind,
             table.X.shape[1:],
             table.n_shared_classes,
-            "float32" if table.X.dtype == np.float32 else "float64",
+            self.dtype,
             self.x_scaling,
             self.y_scaling,
             self.learner_seed,

@@ -21,6 +21,12 @@ from sklmeta._compat import CallbackSupportMixin
 from sklmeta.data.codes import IntArray
 from sklmeta.data.kinds import TaskKind
 from sklmeta.data.rows import RowTable, row_table
+from sklmeta.data.scaling import (
+    LARGEST_UNSCALED,
+    check_features,
+    check_targets,
+    largest_square_root,
+)
 from sklmeta.data.validation import Table, check_rows, check_ways
 from sklmeta.estimator.adaptation import (
     adapt_to,
@@ -209,9 +215,13 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
     # Adaptation and prediction ------------------------------------------------
 
     def _specialise(self, table: Table) -> TaskModels:
+        fitted = self._fitted
+        self._check_features(table.X, LARGEST_UNSCALED)
+        if table.class_index is None:
+            check_targets(table.y, fitted.y_scaling, fitted.dtype)
         with self._lent_learner() as learner:
             device = resolve_device(self.device)
-            models, self.n_guarded_ = adapt_to(learner, self._fitted, table, device)
+            models, self.n_guarded_ = adapt_to(learner, fitted, table, device)
         return models
 
     def _outputs(self, X: NDArray, codes: IntArray, model: TaskModels) -> NDArray:
@@ -274,6 +284,11 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
                 f"X has rows of shape {X.shape[1:]}, but {type(self).__name__} was "
                 f"fitted with rows of shape {shape}."
             )
+        self._check_features(X, largest_square_root(self._fitted.dtype))
+
+    def _check_features(self, X: NDArray, limit: float) -> None:
+        names = getattr(self, "feature_names_in_", None)
+        check_features(X, limit, self._fitted.x_scaling, names)
 
     def _few_shot_score(self, X: Any, y: Any, task: Any, **how: Any) -> float:
         return few_shot_score(

@@ -40,7 +40,6 @@ def setting(change, value, back):
 
 STATES = {
     "float64": lambda: setting(torch.set_default_dtype, torch.float64, torch.float32),
-    "bfloat16": lambda: setting(torch.set_default_dtype, torch.bfloat16, torch.float32),
     "device": lambda: setting(torch.set_default_device, "meta", None),
     "numpy": lambda: np.errstate(all="raise"),
     "inference_mode": torch.inference_mode,
