@@ -23,6 +23,7 @@ from sklmeta.cli._report import write_report
 from sklmeta.cli._schema import (
     Column,
     Reading,
+    columns_of,
     describe,
     features_of,
     held_to,
@@ -186,8 +187,9 @@ def run_predict(arguments: argparse.Namespace) -> None:
     if "schema" not in meta:
         meta["schema"] = _found_anew(file, model, meta)
     reading = _reading(arguments, meta["schema"]["na"])
-    schema = held_to(file, meta["schema"]["features"], reading)
-    X = _features(file, schema, reading)
+    columns = columns_of(file, meta["features"], reading.na)
+    schema = held_to(columns, meta["schema"]["features"], reading)
+    X = _features(columns, schema)
     task, known_task = None, np.ones(len(file.cells), dtype=bool)
     if arguments.support is not None:
         model, task, known_task = _adapt(model, meta, file, arguments)
@@ -228,8 +230,8 @@ def _predicted(
     return found
 
 
-def _features(file: File, schema: dict[str, Any], reading: Reading) -> pd.DataFrame:
-    X, notes = features_of(file, schema, reading)
+def _features(columns: dict[str, Column], schema: dict[str, Any]) -> pd.DataFrame:
+    X, notes = features_of(columns, schema)
     for note in notes:
         say(note)
     return X
@@ -292,9 +294,10 @@ def _labelled(
     check_columns(support.cells, [*meta["features"], target], support.path)
     reading = _reading(arguments, meta["schema"]["na"])
     schema = {**meta["schema"]["features"], target: meta["schema"]["target"]}
-    schema = held_to(support, schema, reading)
+    columns = columns_of(support, schema, reading.na)
+    schema = held_to(columns, schema, reading)
     about = schema.pop(target)
-    y, missing = read_target(Column(support, target, reading.na), about)
+    y, missing = read_target(columns[target], about)
     if meta["task"] in support.cells:
         column = Column(support, meta["task"], reading.na)
         without = column.empty[column.codes] & ~missing
@@ -309,5 +312,5 @@ def _labelled(
         labels = known(labels, model.classes_)
     elif about["kind"] == "class":
         labels = pd.Series(labels_of(labels))
-    X = _features(support, schema, reading)
+    X = _features(columns_of(support, schema, reading.na), schema)
     return support, X, np.asarray(list(labels)), tasks

@@ -59,9 +59,13 @@ class Column:
         self.codes, words = pd.factorize(file.cells[name])
         self.words: pd.Series[str] = pd.Series(words, dtype=object)
         self.counts = np.bincount(self.codes, minlength=len(words))
-        empty = self.words.isin(list(na)) | (self.words.str.strip() == "")
-        self.empty: NDArray[np.bool_] = empty.to_numpy(bool)
-        self.usual = self.words.isin(list(USUAL)).to_numpy(bool) & ~self.empty
+        self.plain = np.array(pd.to_numeric(self.words, errors="coerce"), np.float64)
+        self.empty: NDArray[np.bool_] = np.array(self.words.isin(list(na)))
+        text = np.flatnonzero(np.isnan(self.plain))  # few words of many numbers
+        self.empty[text] |= (self.words[text].str.strip() == "").to_numpy(bool)
+        self.usual = np.zeros(len(words), dtype=bool)
+        self.usual[text] = self.words[text].isin(list(USUAL)) & ~self.empty[text]
+        self.plain[self.empty] = np.nan
 
     def row(self, code: int) -> int:
         return int(self.file.cells.index[int(np.argmax(self.codes == code))])
@@ -86,16 +90,17 @@ class Column:
 
     def numbers(self, marks: tuple[str, str]) -> NDArray[np.float64]:
         """Return the words as numbers, NaN where they are none."""
+        if marks == PLAIN:
+            return self.plain
         words = self.words.where(~(self.usual | self.empty), "")
-        if marks != PLAIN:
-            decimal, thousands = map(re.escape, marks)
-            grouped = rf"\d{{1,3}}({thousands}\d{{3}})+|" if thousands else ""
-            pattern = rf"\s*[+-]?({grouped}\d+|(?={decimal}))({decimal}\d*)?"
-            fits = words.str.fullmatch(pattern + r"([eE][+-]?\d+)?\s*")
-            words = words.where(fits, "")
-            if marks[1]:
-                words = words.str.replace(marks[1], "", regex=False)
-            words = words.str.replace(marks[0], ".", regex=False)
+        decimal, thousands = map(re.escape, marks)
+        grouped = rf"\d{{1,3}}({thousands}\d{{3}})+|" if thousands else ""
+        pattern = rf"\s*[+-]?({grouped}\d+|(?={decimal}))({decimal}\d*)?"
+        fits = words.str.fullmatch(pattern + r"([eE][+-]?\d+)?\s*")
+        words = words.where(fits, "")
+        if marks[1]:
+            words = words.str.replace(marks[1], "", regex=False)
+        words = words.str.replace(marks[0], ".", regex=False)
         return np.asarray(pd.to_numeric(words, errors="coerce"), dtype=np.float64)
 
     def is_numeric(self, numbers: NDArray[np.float64]) -> bool:
@@ -134,6 +139,10 @@ class Column:
         )
 
 
+def columns_of(file: File, names: Iterable[str], na: frozenset[str]) -> dict[str, Any]:
+    return {name: Column(file, name, na) for name in names}
+
+
 def find_formats(
     columns: Sequence[Column], reading: Reading
 ) -> dict[str, tuple[str, str] | None]:
@@ -141,12 +150,11 @@ def find_formats(
     found = {c.name: c.formats(reading.format) for c in columns}
     decimals = {f[0][0] for f in found.values() if len(f) == 1 and f[0] != PLAIN}
     for c in columns:
-        dots = c.words[c.words.str.contains(".", regex=False)]
-        doubtful = "," in decimals and found[c.name] == [PLAIN] and c.hint is None
-        if doubtful and len(dots) and dots.str.fullmatch(r"\d{1,3}(\.\d{3})+").all():
-            found[c.name] = [PLAIN, (",", ".")]
-            continue
-        if len(found[c.name]) > 1:
+        if "," in decimals and found[c.name] == [PLAIN] and c.hint is None:
+            dots = c.words[c.words.str.contains(".", regex=False)]
+            if len(dots) and dots.str.fullmatch(r"\d{1,3}(\.\d{3})+").all():
+                found[c.name] = [PLAIN, (",", ".")]
+        elif len(found[c.name]) > 1:
             found[c.name] = [f for f in found[c.name] if {f[0]} == decimals] or found[
                 c.name
             ]
@@ -165,8 +173,10 @@ def describe(column: Column, marks: tuple[str, str] | None) -> dict[str, Any]:
     filled = ~(column.empty | column.usual)
     words = column.words[filled]
     if column.empty.all() or column.hint == "nested":
-        return {"kind": "unused", "why": "lists" if column.hint else "nothing at all"}
-    if filled.any() and words.str.lower().isin(["true", "false"]).all():
+        why = "lists" if column.hint == "nested" else "nothing at all"
+        return {"kind": "unused", "why": why}
+    truth = marks is None and filled.any()
+    if truth and words.str.lower().isin(["true", "false"]).all():
         return {"kind": "bool"}
     on_purpose = column.hint == "text" and not column.usual.any()
     if marks is not None:
@@ -250,13 +260,13 @@ def known(words: pd.Series[str], values: Iterable[Any]) -> pd.Series[Any]:
 
 
 def features_of(
-    file: File, schema: dict[str, dict[str, Any]], reading: Reading
+    columns: dict[str, Column], schema: dict[str, dict[str, Any]]
 ) -> tuple[pd.DataFrame, list[str]]:
     """Columns as the preparation takes them: numbers as floats, all else as objects."""
     found: dict[str, Any] = {}
     notes = []
     for name, about in schema.items():
-        column, kind = Column(file, name, reading.na), about["kind"]
+        column, kind = columns[name], about["kind"]
         if kind in ("number", "bool"):
             found[name] = numbers_of(column, about)
         elif kind == "date":
@@ -273,13 +283,15 @@ def features_of(
             new = (~words.isin(categories)).to_numpy(bool) & ~column.empty
             if new.any():
                 shown = column.named(new)
-                notes.append(f"{file.path}: column {name!r}: not seen in fit: {shown}.")
+                notes.append(
+                    f"{column.file.path}: column {name!r}: not in fit: {shown}."
+                )
             found[name] = words.to_numpy(object)[column.codes]
     return pd.DataFrame(found), notes
 
 
 def held_to(
-    file: File, schema: dict[str, dict[str, Any]], reading: Reading
+    columns: dict[str, Column], schema: dict[str, dict[str, Any]], reading: Reading
 ) -> dict[str, dict[str, Any]]:
     """Return the schema with the marks of this file, the first that read all of it.
 
@@ -293,7 +305,7 @@ def held_to(
     for tried in (numeric, point):
         try:
             for name, found in tried.items():
-                numbers_of(Column(file, name, reading.na), found)
+                numbers_of(columns[name], found)
         except DataError:
             continue
         return schema | tried

@@ -23,6 +23,7 @@ from sklmeta.cli._schema import (
     MOST_CATEGORIES,
     Column,
     Reading,
+    columns_of,
     describe,
     features_of,
     find_formats,
@@ -86,19 +87,20 @@ def make_table(
         raise DataError(f"The target and the task are the same column, {target!r}.")
     reading = reading or Reading()
     chosen, notes = _chosen(file, features, {target, task, *drop})
-    columns = [Column(file, name, reading.na) for name in (*chosen, target)]
-    marks = find_formats(columns, reading)
-    labels, tasks = columns.pop(), Column(file, task, reading.na)
+    columns = columns_of(file, [*chosen, target], reading.na)
+    marks = find_formats(list(columns.values()), reading)
+    labels, tasks = columns[target], Column(file, task, reading.na)
     found, about = _target(labels, marks[target], kind, own_classes)
     notes += about
     if tasks.usual.any():
         notes += notes_on(tasks, {"kind": "category"})
     y, missing = read_target(labels, found)
     missing |= tasks.empty[tasks.codes]
+    names = labels_of(tasks.words.where(~tasks.empty, "0"))[tasks.codes]
     if missing.any():
         notes.append(f"{missing.sum()} row(s) without a target or a task left out.")
-        file, y = file.rows(~missing), y[~missing]
-    names = labels_of(file.cells[task])
+        y, names = y[~missing], names[~missing]
+        columns = columns_of(file.rows(~missing), chosen, reading.na)
     if len(np.unique(names)) < 2:
         raise DataError(
             f"Column {task!r} holds {len(np.unique(names))} task(s): learning across "
@@ -110,8 +112,8 @@ def make_table(
         y = labels_of(pd.Series(y, dtype=object))
         if not own_classes:
             found["classes"] = [str(label) for label in np.unique(y)]
-    schema, about = _describe(file, chosen, marks, reading, features is not None)
-    X, _ = features_of(file, schema, reading)
+    schema, about = _describe(columns, chosen, marks, features is not None)
+    X, _ = features_of(columns, schema)
     kept = {"features": schema, "target": found, "na": sorted(reading.na)}
     return Table(X, y, names, classification, kept, notes + about)
 
@@ -136,23 +138,22 @@ def _chosen(
 
 
 def _describe(
-    file: File,
+    columns: dict[str, Column],
     chosen: Sequence[str],
     marks: dict[str, Any],
-    reading: Reading,
     asked: bool,
 ) -> tuple[dict[str, Any], list[str]]:
     """Find what each feature holds; leave out, or refuse, what is of no use."""
     schema, notes, useless = {}, [], {}
     for name in chosen:
-        column = Column(file, name, reading.na)
+        column = columns[name]
         found = describe(column, marks[name])
         if found["kind"] == "unused":
             useless[name] = found["why"]
         elif not asked and len(found.get("categories", ())) > MOST_CATEGORIES:
             useless[name] = f"text with more than {MOST_CATEGORIES} values"
             odd = np.isnan(column.numbers((".", ""))) & ~column.usual & ~column.empty
-            if column.counts[odd].sum() < len(file.cells) / 2:
+            if column.counts[odd].sum() < len(column.codes) / 2:
                 useless[name] += f", numbers but for {column.named(odd)}"
         else:
             schema[name] = found

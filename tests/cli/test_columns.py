@@ -121,7 +121,7 @@ def test_a_class_and_a_category_that_fit_has_not_seen(capsys):
     frame = sales().assign(ok=np.resize(["yes", "no"], 144)).drop(columns="sales")
     fit(frame, "ok", "ProtoNet")
     assert len(predict(frame[:3].assign(code="Y"))) == 3
-    assert "column 'code': not seen in fit: 'Y' (3, first in row 2)" in (
+    assert "column 'code': not in fit: 'Y' (3, first in row 2)" in (
         capsys.readouterr().err
     )
     assert predict(frame[:3], frame[:3].assign(ok="maybe")) == 1
