@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from sklmeta._compat import HAS_CALLBACKS, CallbackSupportMixin
@@ -25,6 +26,8 @@ from sklmeta.data.validation import Table
 from sklmeta.episodes.source import EpisodeOptions, make_source
 from sklmeta.estimator.parameters import Parameters
 from sklmeta.estimator.state import Fitted
+from sklmeta.exceptions import warn
+from sklmeta.learners.encoders import unsaved_tensors
 from sklmeta.learners.learner import Learner
 from sklmeta.learners.torch_state import intra_op_threads, seeded_torch, to_numpy
 from sklmeta.training.callbacks import OnEpoch
@@ -187,6 +190,24 @@ def _has_convolution(module: nn.Module) -> bool:
 
 def _has_dropout(module: nn.Module) -> bool:
     return any(isinstance(m, nn.modules.dropout._DropoutNd) for m in module.modules())
+
+
+def warn_of_lost(trained: nn.Module, rebuilt: Callable[[], nn.Module]) -> None:
+    """Warn of what training changed and no state dict holds: predictions lack it."""
+    before = unsaved_tensors(trained)
+    after = unsaved_tensors(rebuilt()) if before else {}
+    lost = [
+        name
+        for name, value in after.items()
+        if name in before and value.shape == before[name].shape
+        if not torch.equal(value.to(before[name]), before[name])
+    ]
+    if lost:
+        warn(
+            f"{', '.join(lost)} of the module changed in training, or was not drawn by "
+            "torch, and its state dict does not hold it: predictions will not know it. "
+            "Make it a parameter, or a buffer with register_buffer."
+        )
 
 
 class EpochCallbacks:

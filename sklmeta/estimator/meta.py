@@ -35,7 +35,7 @@ from sklmeta.estimator.adaptation import (
     states_of,
 )
 from sklmeta.estimator.base import AdaptableEstimator
-from sklmeta.estimator.fitting import EpochCallbacks, MetaTraining
+from sklmeta.estimator.fitting import EpochCallbacks, MetaTraining, warn_of_lost
 from sklmeta.estimator.parameters import Parameters
 from sklmeta.estimator.state import Fitted, LearnerPool, TaskModels
 from sklmeta.evaluation.few_shot import few_shot_score
@@ -125,7 +125,9 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
         n_before, history = 0, []
         if before is not None:
             n_before, history = self.n_iter_, self.history_
-        learned = attributes(training.fitted(result.weights), seed)
+        fitted = training.fitted(result.weights)
+        warn_of_lost(learner, partial(self._restore_learner, fitted))
+        learned = attributes(fitted, seed)
         self.__dict__.update(learned)
         self.engine_ = learner.train().engine_name
         if self.compile:

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -304,3 +305,17 @@ def activation_sizes(
         for handle in handles:
             handle.remove()
     return max(sizes), sum(sizes)
+
+
+def unsaved_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Tensors that users' modules hold outside their state dict, by name."""
+    saved = module.state_dict().keys()
+    found = {n: b.cpu() for n, b in module.named_buffers() if n not in saved}
+    for path, part in module.named_modules():
+        if type(part).__module__.partition(".")[0] not in ("sklmeta", "torch"):
+            for name, value in vars(part).items():
+                if isinstance(value, Tensor) or (
+                    isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+                ):
+                    found[f"{path}.{name}"] = torch.as_tensor(value).detach().cpu()
+    return found
