@@ -185,6 +185,7 @@ def run_predict(arguments: argparse.Namespace) -> None:
     file = _read(arguments.data, arguments)
     check_columns(file.cells, meta["features"], file.path)
     if "schema" not in meta:
+        say(f"{arguments.model} does not say how its columns were read: found anew.")
         meta["schema"] = _found_anew(file, model, meta)
     reading = _reading(arguments, meta["schema"]["na"])
     columns = columns_of(file, meta["features"], reading.na)

@@ -102,12 +102,16 @@ def _unique(path: str, names: list[str]) -> None:
 
 def _decoded(file: Path, encoding: str | None) -> tuple[str, str]:
     """Text and encoding: as said, by the mark of order, else UTF-8 or an error."""
-    if file.suffix.lower() == ".zip":
-        with zipfile.ZipFile(file) as archive:
-            raw = archive.read(archive.namelist()[0])
-    else:
-        with OPENERS.get(file.suffix.lower(), open)(file, "rb") as stream:
-            raw = stream.read()
+    suffix = file.suffix.lower()
+    try:
+        if suffix == ".zip":
+            with zipfile.ZipFile(file) as archive:
+                raw = archive.read(archive.namelist()[0])
+        else:
+            with OPENERS.get(suffix, open)(file, "rb") as stream:
+                raw = stream.read()
+    except (OSError, EOFError, zipfile.BadZipFile, lzma.LZMAError) as error:
+        raise DataError(f"{file} cannot be read: {error}") from error
     marked = next((name for mark, name in MARKS.items() if raw.startswith(mark)), None)
     used = marked or encoding or "utf-8"
     try:
@@ -127,6 +131,8 @@ def _decoded(file: Path, encoding: str | None) -> tuple[str, str]:
 def _from_text(path: str, text: str, encoding: str, sep: str | None) -> File:
     if not text.strip():
         raise DataError(f"{path} cannot be read as a table: it is empty.")
+    if sep is not None and len(sep := sep.replace("\\t", "\t")) != 1:
+        raise DataError(f"--sep is one character; got {sep!r}.")
     header: list[str] = []
     rows, numbers, number = [], [], 1
     try:
@@ -214,6 +220,8 @@ def _excel(file: Path, sheet: str | None) -> pd.DataFrame:
         raise
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{file} cannot be read as a spreadsheet: {error}") from error
+    if frame.empty:
+        raise DataError(f"{file} cannot be read as a table: the sheet is empty.")
     header = [str(name) or f"Unnamed: {i}" for i, name in enumerate(frame.iloc[0])]
     return frame[1:].set_axis(header, axis=1)
 

@@ -47,8 +47,10 @@ class Reading(NamedTuple):
     def format(self) -> tuple[str, str] | None:
         if self.decimal is None and self.thousands is None:
             return None
-        default = "," if self.thousands == "." else "."
-        return self.decimal or default, self.thousands or ""
+        decimal = self.decimal or ("," if self.thousands == "." else ".")
+        if decimal == self.thousands:
+            raise DataError(f"{decimal!r} cannot be both --decimal and --thousands.")
+        return decimal, self.thousands or ""
 
 
 class Column:
@@ -65,7 +67,7 @@ class Column:
         self.empty[text] |= (self.words[text].str.strip() == "").to_numpy(bool)
         self.usual = np.zeros(len(words), dtype=bool)
         self.usual[text] = self.words[text].isin(list(USUAL)) & ~self.empty[text]
-        self.plain[self.empty] = np.nan
+        self.plain[self.empty | np.isinf(self.plain)] = np.nan
 
     def row(self, code: int) -> int:
         return int(self.file.cells.index[int(np.argmax(self.codes == code))])
@@ -188,8 +190,11 @@ def describe(column: Column, marks: tuple[str, str] | None) -> dict[str, Any]:
     if len(words) and words.str.fullmatch(DATE).all():
         fits = [f for f in DATES if column.days(f)[filled].notna().all()]
         if len(fits) != 1:
-            return {"kind": "unused", "why": "dates that may be read in two ways"}
-        return {"kind": "date", "form": fits[0], **_parts(column.days(fits[0]))}
+            return {"kind": "unused", "why": "dates read in two ways, or in none"}
+        about = _parts(column.days(fits[0]))
+        if not about["parts"]:
+            return {"kind": "unused", "why": "one date"}
+        return {"kind": "date", "form": fits[0], **about}
     categories = column.words[~column.empty].tolist()
     return {"kind": "category", "categories": categories}
 
@@ -215,7 +220,8 @@ def notes_on(column: Column, found: dict[str, Any]) -> list[str]:
     """What a user should know of how a column is read."""
     name, kind = f"Column {column.name!r}", found["kind"]
     if kind == "category" and column.usual.any():
-        return [f"{name}: {column.named(column.usual)}: values; --na WORD: missing."]
+        shown = column.named(column.usual)
+        return [f"{name}: {shown} is a value of its own; --na WORD makes it missing."]
     lost = column.usual | column.words.isin(found.get("missing", [])).to_numpy(bool)
     n = int(column.counts[lost].sum())
     notes = [f"{name}: {n} cell(s) taken for missing: {column.named(lost)}."] * bool(n)
@@ -286,7 +292,8 @@ def features_of(
                 notes.append(
                     f"{column.file.path}: column {name!r}: not in fit: {shown}."
                 )
-            found[name] = words.to_numpy(object)[column.codes]
+            cells = words.to_numpy(object)[column.codes]
+            found[name] = pd.Series(cells, dtype=object)
     return pd.DataFrame(found), notes
 
 

@@ -159,9 +159,8 @@ def _describe(
             schema[name] = found
             notes += notes_on(column, found)
     if useless:
-        why = "; ".join(f"{name}: {reason}" for name, reason in useless.items())
-        names = ", ".join(useless)
-        notes.append(f"Left out as features: {names} ({why}). --features keeps text.")
+        names = ", ".join(f"{name} ({why})" for name, why in useless.items())
+        notes.append(f"Left out as features: {names}. --features keeps text.")
     if not schema:
         raise DataError("No column is left to predict from.")
     return schema, notes

@@ -66,7 +66,7 @@ def test_compare_prints_a_table_and_a_verdict_and_writes_a_report(folder, capsys
     assert "| pooled boosting + offset |" in printed.out
     assert re.search("Meta-learning (pays|does not pay) here", printed.out)
     assert "276 rows of 23 tasks, 3 features, regression of 'sales'" in printed.err
-    assert "Left out as features: note, empty" in printed.err
+    assert "note (text with more than 50 values), empty (nothing at all)" in printed.err
     page = (folder / "report.html").read_text("utf-8")
     assert page.count("<svg") == 3  # the curve, and two numbers of shots
     assert "http" not in re.sub(r"http://www\.w3\.org", "", page)

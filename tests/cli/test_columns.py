@@ -140,7 +140,8 @@ def test_only_empty_cells_are_missing_where_words_mean_something():
     assert {"NA", "None"} <= set(found.task)
     assert list(np.unique(found.y)) == ["None", "low", "null"]
     assert (found.X.code[:4] == "NA").all()
-    assert "'NA' (4, first in row 2): values" in "".join(found.notes)
+    assert found.X.code.dtype == object
+    assert "'NA' (4, first in row 2) is a value of its own" in "".join(found.notes)
     named = table(frame, "grade", reading=Reading(frozenset({"None", "NA"})))
     assert len(named.y) == 80
     assert named.X.code.isna().sum() == 0  # its rows had no store either
@@ -162,7 +163,7 @@ def test_words_in_numbers_are_missing_and_told():
 
 
 @pytest.mark.parametrize("column", ["sales", "price"])
-@pytest.mark.parametrize("word", ["?", "about 3", "€4"])
+@pytest.mark.parametrize("word", ["?", "about 3", "€4", "1e400"])
 def test_two_cells_do_not_make_text_of_numbers(column, word):
     frame = sales().astype(object)
     frame.loc[[3, 7], column] = word
@@ -251,7 +252,7 @@ def test_a_later_file_may_have_another_mark(mark):
     np.testing.assert_allclose(found.prediction, expected.astype(float))
 
 
-def test_models_of_before_the_schema_are_read_as_before():
+def test_models_of_before_the_schema_are_read_as_before(capsys):
     frame = sales().replace({"code": {"1": "A", "2": "B"}})
     fit(frame)
     expected = predict(frame[6:12], frame[:6]).prediction
@@ -259,6 +260,7 @@ def test_models_of_before_the_schema_are_read_as_before():
     del meta["schema"]
     save_model(model, meta, "m.skops")
     assert list(predict(frame[6:12], frame[:6]).prediction) == list(expected)
+    assert "does not say how its columns were read" in capsys.readouterr().err
 
 
 # The user's own cells ----------------------------------------------------------------
@@ -269,6 +271,7 @@ def test_what_is_written_back_is_what_was_read():
     fit(frame)
     new = frame[:4].astype(object).drop(columns="sales")
     new["id"] = ["0003", "1234567890123456789", "", "1e3"]
+    new["code"] = ["X", "", "1", "2"]
     new["price"] = ["1.10", "2", "", "03.0"]
     new["note"] = ["NA", "None", " a ", "TRUE"]
     found = predict(new)
@@ -344,6 +347,11 @@ def test_few_and_many_dates_are_read_alike(n_days, form):
     assert "'day' holds dates" in "".join(found.notes)
 
 
+def test_one_mark_is_not_two():
+    with pytest.raises(DataError, match=r"'.' cannot be both --decimal and --thou"):
+        table(sales(), reading=Reading(decimal=".", thousands="."))
+
+
 def test_dates_with_two_readings_are_left_out():
     found = table(sales().assign(day=np.resize(["01/02/2024", "03/04/2024"], 144)))
-    assert "dates that may be read in two ways" in "".join(found.notes)
+    assert "day (dates read in two ways, or in none)" in "".join(found.notes)

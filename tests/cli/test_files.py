@@ -102,6 +102,20 @@ def test_what_is_no_table_is_told(frame, text, message):
         read_file("a.csv")
 
 
+@pytest.mark.parametrize("end", ["csv.gz", "csv.zip", "csv.xz", "parquet"])
+def test_what_is_not_what_its_name_says(frame, end):
+    Path(f"a.{end}").write_bytes(b"nothing of the kind")
+    with pytest.raises(DataError, match=f"a.{end} cannot be read|needs pyarrow"):
+        read_file(f"a.{end}")
+
+
+def test_a_separator_is_one_character(frame):
+    write(frame, "a.csv", sep="\t")
+    assert len(table("a.csv", sep="\\t").y) == 60
+    with pytest.raises(DataError, match="--sep is one character; got ';;'"):
+        read_file("a.csv", sep=";;")
+
+
 def test_a_folder_in_place_of_a_file(frame):
     Path("folder").mkdir()
     with pytest.raises(DataError, match="folder is a folder without Parquet files"):
