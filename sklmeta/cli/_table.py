@@ -21,6 +21,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklmeta.cli._files import DataError, File
 from sklmeta.cli._schema import (
     MOST_CATEGORIES,
+    PLAIN,
     Column,
     Reading,
     columns_of,
@@ -96,7 +97,7 @@ def make_table(
         notes += notes_on(tasks, {"kind": "category"})
     y, missing = read_target(labels, found)
     missing |= tasks.empty[tasks.codes]
-    names = labels_of(tasks.words.where(~tasks.empty, "0"))[tasks.codes]
+    names = _names_of(tasks)
     if missing.any():
         notes.append(f"{missing.sum()} row(s) without a target or a task left out.")
         y, names = y[~missing], names[~missing]
@@ -114,6 +115,7 @@ def make_table(
             found["classes"] = [str(label) for label in np.unique(y)]
     schema, about = _describe(columns, chosen, marks, features is not None)
     X, _ = features_of(columns, schema)
+    about += _notes_on_marks({**schema, target: found})
     kept = {"features": schema, "target": found, "na": sorted(reading.na)}
     return Table(X, y, names, classification, kept, notes + about)
 
@@ -152,7 +154,7 @@ def _describe(
             useless[name] = found["why"]
         elif not asked and len(found.get("categories", ())) > MOST_CATEGORIES:
             useless[name] = f"text with more than {MOST_CATEGORIES} values"
-            odd = np.isnan(column.numbers((".", ""))) & ~column.usual & ~column.empty
+            odd = np.isnan(column.numbers(PLAIN)) & ~column.usual & ~column.empty
             if column.counts[odd].sum() < len(column.codes) / 2:
                 useless[name] += f", numbers but for {column.named(odd)}"
         else:
@@ -164,6 +166,19 @@ def _describe(
     if not schema:
         raise DataError("No column is left to predict from.")
     return schema, notes
+
+
+def _notes_on_marks(schema: dict[str, dict[str, Any]]) -> list[str]:
+    """Say which columns are read with other marks than a decimal point."""
+    by_marks: dict[tuple[str, str], list[str]] = {}
+    for name, found in schema.items():
+        by_marks.setdefault(tuple(found.get("marks", PLAIN)), []).append(name)
+    by_marks.pop(PLAIN, None)
+    return [
+        f"Read with {decimal} before decimals, {thousands or 'nothing'} between "
+        f"thousands: {', '.join(names)}."
+        for (decimal, thousands), names in by_marks.items()
+    ]
 
 
 # Targets and labels ------------------------------------------------------------------
@@ -178,10 +193,10 @@ def _target(
         raise DataError(f"Column {column.name!r} holds lists; a target is one value.")
     if kind == "regression":
         if found["kind"] not in ("number", "bool"):
-            if marks is None and np.isnan(column.numbers((".", ""))).all():
+            if marks is None and np.isnan(column.numbers(PLAIN)).all():
                 shown = column.named(~column.empty)
                 raise DataError(f"Column {column.name!r} holds no numbers: {shown}.")
-            found = {"kind": "number", "marks": list(marks or (".", "")), "missing": []}
+            found = {"kind": "number", "marks": list(marks or PLAIN), "missing": []}
         return found, notes_on(column, found)
     if found["kind"] != "number":
         about = notes_on(column, {"kind": "category"}) if column.usual.any() else []
@@ -225,6 +240,13 @@ def labels_of(words: pd.Series[str]) -> NDArray[Any]:
     if whole.str.fullmatch(WHOLE).all():
         return whole.to_numpy().astype(np.int64)
     return np.asarray(words, dtype=str)
+
+
+def _names_of(tasks: Column) -> NDArray[Any]:
+    """Labels of tasks, row by row; those that are written differently stay apart."""
+    apart = tasks.words[~tasks.empty].map(plain).is_unique
+    words = tasks.words.where(~tasks.empty, "0")  # of rows that are left out
+    return (labels_of(words) if apart else np.asarray(words, dtype=str))[tasks.codes]
 
 
 def is_classification(numbers: NDArray[Any], kind: str | None) -> bool:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -199,6 +201,7 @@ def test_marks_of_decimals_and_thousands(written, settings, column):
     found = table(frame, kind="regression", **settings)
     read = found.y if column == "sales" else found.X[column]
     np.testing.assert_allclose(read, values)
+    assert re.search(f"between thousands: .*{column}", "".join(found.notes))
 
 
 def test_a_cell_with_two_readings_is_asked_about():
@@ -287,6 +290,12 @@ def test_stores_of_many_digits_stay_apart():
     found = table(frame)
     assert {str(task) for task in found.task} == {*ids.astype(str)}
     assert len(found.y) == 143
+
+
+def test_stores_that_are_written_differently_stay_apart():
+    names = {"s00": "1", "s01": "1.0", "s02": "01", "s03": "2"}
+    frame = sales().replace({"store": names})
+    assert len(np.unique(table(frame[:48]).task)) == 4
 
 
 @pytest.mark.parametrize("name", ["prediction", "low", "high"])
