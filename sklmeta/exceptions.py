@@ -26,7 +26,7 @@ class VersionMismatchWarning(UserWarning):
     """An estimator was unpickled by another version of sklmeta than wrote it."""
 
 
-_INSIDE = {"contextlib", "joblib", "sklearn", "sklmeta", "skorch", "torch"}
+_INSIDE = {"contextlib", "joblib", "sklearn", "sklmeta", "skops", "skorch", "torch"}
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

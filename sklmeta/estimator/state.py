@@ -208,7 +208,9 @@ class RecordsMixin:
             new["_fitted"] = Fitted.restore(new["_fitted"])
             new["_learners"] = LearnerPool()
         super().__setstate__(new)  # type: ignore[misc]
-        written = state.get("_sklmeta_version", __version__)
+        # Baselines of early versions are silent about it; so is what is not fitted.
+        silent = "(an early version)" if "_initial_adaptation" in new else __version__
+        written = state.get("_sklmeta_version", silent)
         if written != __version__:
             warn(
                 f"This {type(self).__name__} was written by sklmeta {written} and read "

@@ -3,7 +3,6 @@
 # Authors: The sklmeta developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-import pickle
 import threading
 import warnings
 
@@ -22,7 +21,6 @@ from sklmeta import (
     ProtoNetClassifier,
     TaskCollection,
 )
-from sklmeta.exceptions import VersionMismatchWarning
 
 
 def regressor(**params):
@@ -137,13 +135,6 @@ def test_network_changed_after_fit_is_an_error(regression_tasks):
     est = regressor().fit(X, y, task=task).set_params(hidden_layer_sizes=(3,))
     with pytest.raises(ValueError, match="changed since fit; call fit again"):
         est.predict(X)
-
-
-def test_unpickling_another_version_warns(regression_tasks):
-    est = regressor().fit(*regression_tasks[:2], task=regression_tasks[2])
-    est._sklmeta_version = "0.0.1"
-    with pytest.warns(VersionMismatchWarning, match=r"written by sklmeta 0\.0\.1"):
-        pickle.loads(pickle.dumps(est))
 
 
 # Meta-training ----------------------------------------------------------------

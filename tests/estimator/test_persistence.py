@@ -12,10 +12,11 @@ import pytest
 import skops.io
 import torch
 from fits import fitted
-from instances import META
-from sklearn.base import is_classifier
+from instances import ALL, META
+from sklearn.base import clone, is_classifier
 
 from sklmeta import MAMLRegressor, TransformerNeuralProcessRegressor
+from sklmeta.exceptions import VersionMismatchWarning
 
 
 def adapted_estimator(name, regression_tasks, shared_tasks):
@@ -34,6 +35,23 @@ def test_skops_round_trip(name, regression_tasks, shared_tasks):
     np.testing.assert_array_equal(
         loaded.predict(X, task=task), estimator.predict(X, task=task)
     )
+
+
+@pytest.mark.parametrize("estimator", ALL.values(), ids=ALL)
+def test_a_file_of_another_version_is_said_to_be_one(
+    estimator, regression_tasks, shared_tasks
+):
+    data = shared_tasks if is_classifier(estimator) else regression_tasks
+    model = fitted(estimator, data)
+    pickle.loads(pickle.dumps(model))
+    name = type(model).__name__
+    model._sklmeta_version = "0.0.1"
+    with pytest.warns(VersionMismatchWarning, match=rf"{name} .* sklmeta 0\.0\.1 and"):
+        pickle.loads(pickle.dumps(model))
+    del model._sklmeta_version
+    with pytest.warns(VersionMismatchWarning, match=rf"{name} .* \(an early"):
+        pickle.loads(pickle.dumps(model))
+    pickle.loads(pickle.dumps(clone(model)))
 
 
 @pytest.mark.parametrize("name", ["maml", "transformer_regressor"])

@@ -9,10 +9,10 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from instances import ALL, CLASSIFIERS
 from sklearn.base import clone
 
 from sklmeta.datasets import make_classification_tasks, make_linear_tasks
-from tests.common.instances import ALL, CLASSIFIERS
 
 
 def process_state():

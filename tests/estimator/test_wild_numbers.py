@@ -6,12 +6,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from instances import META, META_REGRESSORS
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 
 from sklmeta import AutoMetaRegressor, PerTask
 from sklmeta.data.scaling import Scaling, check_features
-from tests.common.instances import META, META_REGRESSORS
 
 COLUMNS = ["age", "income", "height"]
 ENOUGH = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
