@@ -17,7 +17,7 @@ from sklmeta._compat import HasMethods, _safe_indexing
 from sklmeta.baselines._wrapping import Wrapped, WrappingBaseline
 from sklmeta.data.codes import group_rows
 from sklmeta.data.kinds import TaskKind
-from sklmeta.data.validation import Table
+from sklmeta.data.validation import Table, hints_on_columns
 from sklmeta.evaluation.few_shot import FEW_ROWS_PER_CLASS
 
 
@@ -97,6 +97,6 @@ class PerTask(WrappingBaseline):
     def _fit_one(self, X: Any, y: NDArray[Any]) -> Any:
         if is_classifier(self) and len(np.unique(y)) == 1:
             return DummyClassifier().fit(np.zeros((len(y), 1)), y)
-        with warnings.catch_warnings():
+        with hints_on_columns(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", FEW_ROWS_PER_CLASS, UserWarning)
             return clone(self.estimator).fit(X, y)

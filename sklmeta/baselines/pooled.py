@@ -16,7 +16,7 @@ from sklmeta.baselines._base import group_means
 from sklmeta.baselines._wrapping import Wrapped, WrappingBaseline
 from sklmeta.data.codes import IntArray, group_rows
 from sklmeta.data.collection import stack_tasks
-from sklmeta.data.validation import Table
+from sklmeta.data.validation import Table, hints_on_columns
 
 
 class Pooled(WrappingBaseline):
@@ -104,7 +104,8 @@ class Pooled(WrappingBaseline):
             )
         X, y, x_mean, y_mean = self._centre(table)
         self._train = (X, y) if self.support == "append" else None
-        model = clone(self.estimator).fit(X, y)
+        with hints_on_columns():
+            model = clone(self.estimator).fit(X, y)
         if x_mean is not None:
             x_mean = x_mean.mean(axis=0, keepdims=True)
         if y_mean is not None:

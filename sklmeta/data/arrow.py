@@ -77,7 +77,10 @@ def _open(path: Path) -> Any:
             f"{', '.join(FORMATS)}, and folders of Parquet files. For an array on disk "
             "use TaskCollection(np.load(path, mmap_mode='r'), y, task)."
         )
-    return pyarrow.dataset.dataset(path, format=kind)
+    try:
+        return pyarrow.dataset.dataset(path, format=kind)
+    except pyarrow.ArrowInvalid as error:  # for example names that are there twice
+        raise ValueError(f"{path} cannot be read: {error}") from error
 
 
 def _common_type(schema: Any, features: list[str]) -> type[np.floating]:

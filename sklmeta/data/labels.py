@@ -129,3 +129,17 @@ def positions(labels: NDArray[Any], known: NDArray[Any]) -> NDArray[np.intp]:
             np.asarray(v, np.int64) if v.dtype == bool else v for v in (labels, known)
         )
     return pd.Index(known).get_indexer(pd.Index(labels))
+
+
+def shared_class_indices(
+    y: NDArray[Any], classes: NDArray[Any], remedy: str
+) -> NDArray[np.intp]:
+    """Index of every label, all of which `fit` must have seen."""
+    found = positions(y, classes)
+    if (found < 0).any():
+        unseen = np.unique(y[found < 0])[:5].tolist()
+        raise ValueError(
+            f"y has labels that fit has not seen: {unseen}. The classes are shared by "
+            f"all tasks; for classes of a task's own, {remedy}"
+        )
+    return found

@@ -31,6 +31,8 @@ def check_pairs(tasks: Iterable[Any]) -> list[tuple[Any, Any]]:
             X, y = task
             check_consistent_length(X, y)
             _ = len(y), np.shape(X)
+            if i and np.ndim(y) != np.ndim(pairs[0][1]):
+                raise ValueError(f"y has {np.ndim(y)} dimensions, unlike tasks[0].")
         except (TypeError, ValueError) as error:
             raise ValueError(f"tasks[{i}] is no pair (X, y): {error}") from error
         pairs.append((_with_columns(X, pairs[0][0], i) if i else X, y))
@@ -60,13 +62,43 @@ def _with_columns(X: Any, first: Any, i: int) -> Any:
     return X
 
 
+def is_pair(item: Any) -> bool:
+    """Whether something looks like a task (X, y), and not like a row of a table."""
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        return False
+    return getattr(item[0], "ndim", None) == 2 or np.ndim(item[0]) >= 2
+
+
+def refuse_tasks(X: Any) -> None:
+    """Say what to do with tasks where a table of rows is wanted."""
+    if isinstance(X, list) and X and isinstance(X[0], tuple) and is_pair(X[0]):
+        raise TypeError(
+            "X is a list of tasks where a table of rows is wanted: pass what "
+            "X, y, task = stack_tasks(tasks) returns."
+        )
+    if hasattr(X, "to_arrays"):
+        np.asarray(X)  # its error says more
+
+
+def check_is_table(X: Any, reader: str, *, sparse: bool) -> None:
+    """Refuse what is no table of rows, or not one that the reader can read."""
+    refuse_tasks(X)
+    if hasattr(X, "columns"):
+        check_names(X.columns, "X")
+    if scipy.sparse.issparse(X) and not sparse:
+        raise TypeError(
+            f"X is sparse, which {reader} does not take: pass X.toarray(), or put a "
+            "TruncatedSVD in front, in a Pipeline."
+        )
+
+
 def check_names(names: Iterable[Any], where: str) -> None:
     """Refuse columns that share a name."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ValueError(
-            f"{where} has more than one column named {twice[0]!r}, and {len(twice)} "
-            "such name(s). Rename the columns, or drop all but one of each."
+            f"{where} has more than one column of each of these names: {twice[:5]}. "
+            "Rename them, or drop all but one."
         )
 
 

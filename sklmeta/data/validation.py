@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_regressor
 from sklearn.utils import (
@@ -30,8 +29,8 @@ from sklmeta.data.blocks import as_rows, is_mapped, row_blocks
 from sklmeta.data.codes import IntArray, check_task
 from sklmeta.data.collection import TaskCollection, stack_tasks
 from sklmeta.data.kinds import TaskKind, kind_of
-from sklmeta.data.labels import as_labels, check_targets, positions
-from sklmeta.data.stacking import check_names
+from sklmeta.data.labels import as_labels, check_targets, shared_class_indices
+from sklmeta.data.stacking import check_is_table, is_pair, refuse_tasks
 
 
 class Table(NamedTuple):
@@ -101,15 +100,9 @@ def unpack_collection(X: Any, y: Any, task: Any) -> tuple[Any, Any, Any, Any]:
     if isinstance(X, TaskCollection):
         _check_alone(y, task)
         return (*X.to_arrays(), X.is_support)
-    if y is None and isinstance(X, Sequence) and any(map(_is_pair, X)):
+    if y is None and isinstance(X, Sequence) and any(map(is_pair, X)):
         return (*stack_tasks(X), None)
     return X, y, task, None
-
-
-def _is_pair(item: Any) -> bool:
-    if not isinstance(item, tuple | list) or len(item) != 2:
-        return False
-    return getattr(item[0], "ndim", None) == 2 or np.ndim(item[0]) >= 2
 
 
 def _check_alone(y: Any, task: Any) -> None:
@@ -126,13 +119,7 @@ def check_rows(
 ) -> Any:
     """Validate X (and y) as scikit-learn does, with a hint on columns of no numbers."""
     with_y = not isinstance(y, str)
-    if hasattr(X, "columns"):
-        check_names(X.columns, "X")
-    if scipy.sparse.issparse(X) and not options.get("accept_sparse"):
-        raise TypeError(
-            f"X is sparse, which {type(estimator).__name__} does not take: pass "
-            "X.toarray(), or put a TruncatedSVD in front, in a Pipeline."
-        )
+    check_is_table(X, type(estimator).__name__, sparse="accept_sparse" in options)
     numeric = with_y and is_regressor(estimator)
     if numeric:
         if np.asarray(y).dtype.kind in "UST":
@@ -151,12 +138,13 @@ def check_rows(
         return checked
     X, y = checked
     if options.get("skip_check_array"):  # which skips y as well
-        y = check_array(
-            column_or_1d(y, warn=True),
-            ensure_2d=False,
-            dtype="numeric" if numeric else None,
-            input_name="y",
-        )
+        with hints_on_columns():
+            y = check_array(
+                column_or_1d(y, warn=True),
+                ensure_2d=False,
+                dtype="numeric" if numeric else None,
+                input_name="y",
+            )
         check_consistent_length(X, y)
     return X, y
 
@@ -166,6 +154,7 @@ def as_given(X: Any) -> dict[str, Any]:
     if hasattr(X, "columns"):
         return {"skip_check_array": True}
     options = {"dtype": None, "accept_sparse": "csr", "ensure_all_finite": False}
+    refuse_tasks(X)
     values = np.asarray(X)
     is_text = values.ndim == 1 and values.dtype.kind in "OUT"
     return {**options, "ensure_2d": False} if is_text else options
@@ -183,6 +172,11 @@ def hints_on_columns() -> Iterator[None]:
                 f"X has a column of text ({problem}). Encode it first, for example "
                 "with a ColumnTransformer of a OneHotEncoder in a Pipeline in front; "
                 "if it is the task's label, drop it and pass it as task."
+            ) from error
+        if "NAType" in problem or "value of NA" in problem:
+            raise ValueError(
+                "X or y has missing values (pd.NA). Drop these rows, or put a "
+                "SimpleImputer in front, in a Pipeline."
             ) from error
         if "DType" in problem:
             raise ValueError(
@@ -391,15 +385,3 @@ def own_classes(
     first = np.cumsum(ways) - ways
     members = SupportClasses(classes, pairs % len(classes), first, ways)
     return inverse - first[codes], members
-
-
-def shared_class_indices(y: NDArray, classes: NDArray, remedy: str) -> IntArray:
-    """Index of every label, all of which `fit` must have seen."""
-    found = positions(y, classes)
-    if (found < 0).any():
-        unseen = np.unique(y[found < 0])[:5].tolist()
-        raise ValueError(
-            f"y has labels that fit has not seen: {unseen}. The classes are shared by "
-            f"all tasks; for classes of a task's own, {remedy}"
-        )
-    return found

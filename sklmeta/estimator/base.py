@@ -104,8 +104,7 @@ class AdaptableEstimator(CalibrationMixin, RecordsMixin, BaseEstimator):
         ValueError
             If the input is not usable; an earlier fit is kept.
         NonFiniteLossError
-            If the loss of meta-training stops being finite; the last good epoch's state
-            is kept.
+            If the meta-loss stops being finite; the last good epoch's state is kept.
         """
         own = self.__dict__
         before = dict(own)
@@ -256,18 +255,17 @@ class AdaptableEstimator(CalibrationMixin, RecordsMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, data frame} of shape (n_samples, n_features)
-            Rows.
+        X : {array-like, data frame} of shape (n_samples, n_features) or collection
+            Rows; or many tasks, as in `fit`.
 
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,), default=None
             Their classes, or targets.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows; with `task`, of its query rows within each task.
 
         task : array-like of shape (n_samples,), default=None
-            Label of every row's task. None scores the model as it is, as scikit-learn
-            does.
+            Task of every row. None scores the model as it is, as scikit-learn does.
 
         shots : int, default=5
             Support rows: per class when classes are a task's own, else in total.
@@ -280,9 +278,8 @@ class AdaptableEstimator(CalibrationMixin, RecordsMixin, BaseEstimator):
         if task is not None:
             how = {"shots": shots, "sample_weight": sample_weight}
             return self._few_shot_score(X, y, task, **how)
-        if is_classifier(self):
-            y = as_labels(y, "y")
-        metric = accuracy_score if is_classifier(self) else r2_score
+        classes = is_classifier(self)
+        metric, y = (accuracy_score, as_labels(y, "y")) if classes else (r2_score, y)
         return float(metric(y, self.predict(X), sample_weight=sample_weight))
 
     # Hooks --------------------------------------------------------------------
