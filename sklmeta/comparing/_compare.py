@@ -45,7 +45,8 @@ def compare(
 
     Each fold of tasks is held out once. Every estimator is fitted to the other tasks,
     then adapted to each held-out task with the same few rows as all others, and judged
-    on the task's remaining rows.
+    on the task's remaining rows; those of a class that no training task has count as
+    missed, with a warning.
 
     Parameters
     ----------

@@ -22,8 +22,9 @@ class FewShotScorer(_MetadataRequester):
     """Few-shot score on held-out tasks, for every place that takes ``scoring=``.
 
     For each task it draws a support, adapts a copy of the model to it and scores the
-    predictions of the task's other rows. Use it with metadata routing enabled, which
-    is how the scorer receives the tasks.
+    predictions of the task's other rows; those of a class that no task of `fit` has
+    count as missed, with a warning. Use it with metadata routing enabled, which is how
+    the scorer receives the tasks.
 
     Parameters
     ----------

@@ -55,8 +55,9 @@ def few_shot_cross_validate(
 
     Each fold meta-trains a clone on its training tasks. For each held-out task, number
     of shots and draw, a copy is adapted to a support and predicts all of the task's
-    other rows. Metadata routing is enabled inside, so pipelines and searches work as
-    they are.
+    other rows; those of a class that no training task has count as missed, with a
+    warning. Metadata routing is enabled inside, so pipelines and searches work as they
+    are.
 
     Parameters
     ----------
