@@ -150,11 +150,12 @@ SERVED = [
         cv=2,
         shots=[2],
         n_draws=1,
+        random_state=0,
     ),
 ]
 
 
-@pytest.mark.parametrize(("model", "form"), zip(SERVED, FORMATS, strict=True))
+@pytest.mark.parametrize(("model", "form"), [*zip(SERVED, FORMATS, strict=True)])
 def test_sparse_rows_are_served_everywhere_alike(model, form):
     def results(X):
         est = model.fit(X, Y, task=TASK)
