@@ -178,7 +178,7 @@ def hints_on_columns() -> Iterator[None]:
                 "X or y has missing values (pd.NA). Drop these rows, or put a "
                 "SimpleImputer in front, in a Pipeline."
             ) from error
-        if "DType" in problem:
+        if "DType" in problem or "'Timestamp'" in problem:
             raise ValueError(
                 "X has columns that are not numbers, such as dates. Turn them into "
                 "numbers first, for example into days since the first date."

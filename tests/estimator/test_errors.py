@@ -204,8 +204,9 @@ def test_dates_are_not_numbers(regression_tasks):
     X, y, task = regression_tasks
     frame = pd.DataFrame(X, columns=["a", "b", "c"])
     frame["day"] = pd.Timestamp("2026-01-01")
-    with pytest.raises(ValueError, match="such as dates"):
-        regressor().fit(frame, y, task=task)
+    for dates in (frame, frame[["day"]].astype(object)):
+        with pytest.raises(ValueError, match="such as dates"):
+            regressor().fit(dates, y, task=task)
 
 
 def test_arguments_that_the_module_lacks(regression_tasks):
