@@ -160,7 +160,7 @@ def difference(one: Any, other: Any) -> str:
     wide = np.float64 if one.dtype.kind in "fiub" else np.complex128
     with np.errstate(invalid="ignore"):
         gap = np.abs(one.astype(wide) - other.astype(wide))
-    gap[(one == other) | (np.isnan(one) & np.isnan(other))] = 0
+    gap = np.where((one == other) | (np.isnan(one) & np.isnan(other)), 0, gap)
     text = f"{gap.max():.3g} in {np.count_nonzero(gap)} of {gap.size}"
     return text if one.dtype == other.dtype else f"{one.dtype} -> {other.dtype}, {text}"
 

@@ -1,8 +1,4 @@
-"""The public contract: fit to many tasks, adapt to a new one, predict.
-
-`AdaptableEstimator` carries what every estimator of the package has in common: the
-public methods, the messages, whose model predicts which row, and calibration.
-"""
+"""The public contract: fit to many tasks, adapt to a new one, predict."""
 
 # Authors: The sklmeta developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -119,7 +115,9 @@ class AdaptableEstimator(CalibrationMixin, RecordsMixin, BaseEstimator):
         return self
 
     @as_if_alone()
-    def adapt(self, X: Any, y: ArrayLike, task: ArrayLike | None = None) -> Self:
+    def adapt(
+        self, X: Any, y: ArrayLike | None = None, task: ArrayLike | None = None
+    ) -> Self:
         """Adapt to one task, or to many at once, in place.
 
         It always starts from what `fit` learned, never from an earlier task. For an
@@ -127,15 +125,15 @@ class AdaptableEstimator(CalibrationMixin, RecordsMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, data frame} of shape (n_samples, n_features)
-            The support: labelled rows of the task.
+        X : {array-like, data frame} of shape (n_samples, n_features) or collection
+            The support: labelled rows of the task; or a collection of supports, alone.
 
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,), default=None
             Their classes, or targets.
 
         task : array-like of shape (n_samples,), default=None
-            Label of every row's task. Then the rows are the supports of many tasks,
-            and ``predict(X, task=...)`` predicts each row with its own task's model.
+            Label of every row's task: the rows are supports of many tasks then, and
+            ``predict(X, task=...)`` takes each row's own model.
 
         Returns
         -------
@@ -148,6 +146,7 @@ class AdaptableEstimator(CalibrationMixin, RecordsMixin, BaseEstimator):
             adaptation is kept.
         """
         check_is_fitted(self)
+        X, y, task, _ = unpack_collection(X, y, task)
         table = check_support_table(
             self,
             X,

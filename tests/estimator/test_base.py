@@ -36,8 +36,15 @@ def classifier(**params):
 
 def test_a_collection_brings_its_own_targets(regression_tasks):
     X, y, task = regression_tasks
+    tasks = TaskCollection(X, y, task)
     with pytest.raises(ValueError, match="brings its own y and task"):
-        regressor().fit(TaskCollection(X, y, task), y)
+        regressor().fit(tasks, y)
+    est = regressor().fit(tasks)
+    expected = est.adapt(X, y, task=task).predict(X, task=task)
+    pairs = [tuple(pair) for pair in tasks]
+    for supports, names in ((tasks, task), (pairs, task - task.min())):
+        found = est.adapt(supports).predict(X, task=names)
+        np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
 def test_data_frames_keep_their_names(regression_tasks):
