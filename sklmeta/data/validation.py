@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_regressor
 from sklearn.utils import (
@@ -154,6 +155,8 @@ def as_given(X: Any) -> dict[str, Any]:
     if hasattr(X, "columns"):
         return {"skip_check_array": True}
     options = {"dtype": None, "accept_sparse": "csr", "ensure_all_finite": False}
+    if scipy.sparse.issparse(X):
+        return options
     refuse_tasks(X)
     values = np.asarray(X)
     is_text = values.ndim == 1 and values.dtype.kind in "OUT"

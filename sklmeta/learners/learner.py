@@ -243,7 +243,7 @@ class Learner(nn.Module):
         return None
 
     def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
-        """Loss of each episode, the quantity that meta-training lowers on average.
+        """Return each episode's loss, which meta-training lowers on average.
 
         Parameters
         ----------
@@ -375,7 +375,7 @@ class Learner(nn.Module):
         return self._activations
 
     def forward(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
-        """Loss of each episode; tasks one by one where their rows look at one another.
+        """Return each episode's loss; task by task where rows look at one another.
 
         Parameters
         ----------

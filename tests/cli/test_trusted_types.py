@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import skops
 import skops.io
 from sklearn.linear_model import Ridge
 
@@ -17,6 +18,7 @@ from sklmeta.cli import main
 from sklmeta.cli._store import load_model, save_model, trusted_types
 from sklmeta.cli._table import DataError
 
+SKOPS = tuple(map(int, skops.__version__.split(".")[:2]))
 FIXTURES = sorted(Path(__file__).parents[1].glob("fixtures/*/*.skops"))
 
 
@@ -57,7 +59,9 @@ def test_what_is_not_on_the_list_is_refused_by_name_and_not_run(
     write_with_node(path, arguments, node)
     assert main(["predict", path, "x.csv"]) == 1
     message = capsys.readouterr().err
-    assert f"may run code: {name}. It was not read" in message
+    by_name = f"may run code: {name}. It was not read" in message
+    # Early versions of skops know no such node, and stop before they ask for its type.
+    assert by_name or (SKOPS < (0, 12) and "is no model that" in message)
     assert "sklmeta fit" in message
     assert not ran.exists()
 
@@ -65,7 +69,8 @@ def test_what_is_not_on_the_list_is_refused_by_name_and_not_run(
 def test_a_method_of_a_trusted_type_is_not_trusted(tmp_path):
     path = str(tmp_path / "evil.skops")
     save_model(Ridge().fit, {}, path)
-    with pytest.raises(DataError, match=r"may run code: sklearn\..*\.Ridge\.fit\."):
+    named = r"may run code: sklearn\..*\.(Ridge\.fit|method)\."
+    with pytest.raises(DataError, match=named):
         load_model(path)
 
 

@@ -61,6 +61,7 @@ IGNORED = {
     # As scikit-learn does.
     "ES01",  # no extended summary
     "EX01",  # no example: the classes' doctests show their methods
+    "GL01",  # a docstring begins on its first line, which numpydoc took for wrong
     "GL02",  # where the closing quotes are: completed docstrings end without a newline
     "RT02",  # a result may have a name
     "SA01",  # no "See Also"
