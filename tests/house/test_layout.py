@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FLOORS = (
     {"_version", "_compat", "_lazy", "exceptions"},
     {"data"},
+    {"mixed_models"},
     {"episodes"},
     {"learners"},
     {"training"},
