@@ -25,7 +25,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline, make_union
+from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import Normalizer, StandardScaler
 from torch import nn
 
@@ -40,14 +40,27 @@ PROTOCOLS = {"A": "3 of 10 domains held out", "B": "50 of 150 intents held out"}
 PROTONET = "ProtoNetClassifier"
 
 
-def models(folder: str, max_iter: int | None, n_components: int) -> dict[str, Any]:
-    """Build every model on the same features, which `folder` caches."""
+def vectors() -> FeatureUnion:
+    """Words and pieces of words, weighted by how rare they are."""
     words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
     characters = TfidfVectorizer(
         analyzer="char_wb", ngram_range=(3, 5), min_df=3, sublinear_tf=True
     )
+    return make_union(words, characters)
+
+
+def discriminants() -> tuple[Any, ...]:
+    """Steps: linear discriminants of the training classes, nearest by cosine."""
+    centroid = ProtoNetClassifier(
+        module=nn.Identity, metric="cosine", n_way=N_WAY, standardize=False, max_iter=0
+    )
+    return LinearDiscriminantAnalysis(solver="eigen", shrinkage=0.3), centroid
+
+
+def models(folder: str, max_iter: int | None, n_components: int) -> dict[str, Any]:
+    """Build every model on the same features, which `folder` caches."""
     features = make_pipeline(
-        make_union(words, characters),
+        vectors(),
         TruncatedSVD(n_components, n_iter=2, random_state=0),
         StandardScaler(),
         Normalizer(),
@@ -56,10 +69,7 @@ def models(folder: str, max_iter: int | None, n_components: int) -> dict[str, An
     protonet = ProtoNetClassifier(
         n_way=N_WAY, n_shots=(1, 5), n_query=5, random_state=0, **params
     )
-    centroid = ProtoNetClassifier(
-        module=nn.Identity, metric="cosine", n_way=N_WAY, standardize=False, max_iter=0
-    )
-    lda = LinearDiscriminantAnalysis(solver="eigen", shrinkage=0.3)
+    lda, centroid = discriminants()
     own = PerTask(LogisticRegression(C=10.0, max_iter=1000), shared_classes=False)
     steps: dict[str, tuple[Any, ...]] = {
         PROTONET: (protonet,),

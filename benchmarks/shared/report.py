@@ -51,10 +51,14 @@ def kept(name: str) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def keep(name: str, model: str, figures: dict[str, Any]) -> None:
+def keep(
+    name: str, model: str, figures: dict[str, Any], indent: int | None = 1
+) -> None:
     """Keep the figures of one model, which replace those of an earlier run."""
-    text = json.dumps({**kept(name), model: figures}, indent=1)
-    (RESULTS / f"{name}.json").write_text(text + "\n")
+    text = json.dumps({**kept(name), model: figures}, indent=indent)
+    path = RESULTS / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text + "\n")
 
 
 def package_version(package: str) -> str:
