@@ -1,10 +1,10 @@
 """The linear mixed model, by maximum likelihood or REML, from sums of products.
 
 ``y = x @ beta + z @ b + noise`` with ``b ~ N(0, s**2 R @ R.T)`` of each task's own and
-noise of variance ``s**2``; z are some of x's columns. As in lme4 (Bates et al., "Fitting
-Linear Mixed-Effects Models Using lme4", 2015), beta and s are profiled out and the
-relative root R is what is sought; here with the gradient, which needs no more than the
-likelihood does.
+noise of variance ``s**2``; z are some of x's columns. As in lme4 (Bates et al.,
+"Fitting Linear Mixed-Effects Models Using lme4", 2015), beta and s are profiled out and
+the relative root R is what is sought; here with the gradient, which needs no more than
+the likelihood does.
 """
 
 # Authors: The sklmeta developers
@@ -22,6 +22,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from sklmeta.data.codes import IntArray
+from sklmeta.mixed_models.covariance import Structure, structure_of
 from sklmeta.mixed_models.moments import Moments, blocks_of
 
 Floats = NDArray[np.float64]
@@ -41,42 +42,12 @@ class LinearMixedModel(NamedTuple):
     log_likelihood: float  # restricted, where REML was asked for
     n_iter: int
     converged: bool
+    noise_df: float = math.inf  # of the tasks' own variances; infinite: one for all
 
     @property
     def covariance(self) -> Floats:  # shape: (n_random, n_random)
         """Covariance of the random effects."""
         return self.noise_variance * (self.root @ self.root.T)
-
-
-class Pattern(NamedTuple):
-    """Which entries of the relative root are free."""
-
-    rows: IntArray
-    columns: IntArray
-    shape: tuple[int, int]
-
-    def root(self, theta: Floats) -> Floats:
-        root = np.zeros(self.shape)
-        root[self.rows, self.columns] = theta
-        return root
-
-
-def pattern_of(covariance: str, n_random: int, rank: int) -> Pattern:
-    """Free entries for a covariance "full", "diagonal", or of low rank plus diagonal."""
-    if covariance == "full":
-        rows, columns = np.tril_indices(n_random)
-        return Pattern(rows, columns, (n_random, n_random))
-    each = np.arange(n_random)
-    if covariance == "diagonal" or not rank:
-        return Pattern(each, each, (n_random, n_random))
-    # The constant, the last, varies most: it is free of the factors' triangle.
-    rows, columns = np.tril_indices(n_random, 0, rank)
-    rows = n_random - 1 - rows
-    return Pattern(
-        np.r_[each, rows],
-        np.r_[each, n_random + columns],
-        (n_random, n_random + rank),
-    )
 
 
 class Profile(NamedTuple):
@@ -101,8 +72,7 @@ def profile(moments: Moments, random: IntArray, root: Tensor) -> Profile:
         inner = cross[:, :, index] @ root + eye
         factor = torch.linalg.cholesky_ex(inner)[0]
         solved = torch.linalg.solve_triangular(factor, cross, upper=False)
-        diagonal = factor.diagonal(dim1=-2, dim2=-1)
-        log_determinant += 2 * float(diagonal.log().sum())
+        log_determinant += 2 * float(factor.diagonal(dim1=-2, dim2=-1).log().sum())
         flat = solved.reshape(-1, width)
         total += own.sum(0) - flat.mT @ flat
         weighted[block] = own[:, index] - solved[:, :, index].mT @ solved
@@ -119,53 +89,76 @@ class FixedEffects(NamedTuple):
     residual: float  # r' V^-1 r
 
 
-def fixed_effects(products: Tensor) -> FixedEffects:
+def fixed_effects(products: Tensor, n_rows: float) -> FixedEffects:
     """Solve for the fixed effects; columns that others explain get the least norm."""
     A, b, c = products[:-1, :-1], products[:-1, -1], products[-1, -1]
     values, vectors = torch.linalg.eigh(A)
-    kept = values > values.max() * A.shape[0] * 1e-12
+    kept = values > values.max() * len(A) * 1e-13
     values, vectors = values[kept], vectors[:, kept]
     coef = vectors @ ((vectors.mT @ b) / values)
     inverse = (vectors / values) @ vectors.mT
-    residual = max(float(c - b @ coef), float(c) * LEAST_VARIANCE)
+    residual = max(float(c - b @ coef), n_rows * LEAST_VARIANCE)
     log_determinant = float(values.log().sum())
     return FixedEffects(coef, inverse, len(values), log_determinant, residual)
 
 
-def deviance(
-    theta: Floats, moments: Moments, random: IntArray, pattern: Pattern, reml: bool
-) -> tuple[float, Floats]:
-    """Minus twice the profiled log-likelihood, but for a constant, and its gradient."""
-    root = torch.from_numpy(pattern.root(theta))
-    sums = profile(moments, random, root)
-    fixed = fixed_effects(sums.products)
-    n_free = float(moments.n_rows.sum()) - reml * fixed.rank
-    value = sums.log_determinant + n_free * math.log(fixed.residual)
-    own, index = sums.weighted, torch.from_numpy(random)
-    of_x = own[:, :, :-1]
-    of_y = own[:, :, -1] - of_x @ fixed.coef  # Z' V^-1 r
-    slope = own[:, :, index].sum(0) - (n_free / fixed.residual) * (of_y.mT @ of_y)
-    if reml:
-        value += fixed.log_determinant
-        n_random = len(random)
-        left, right = (
-            part.transpose(0, 1).reshape(n_random, -1)
-            for part in (of_x, of_x @ fixed.inverse)
+class Likelihood:
+    """The profiled likelihood of one set of tasks, as a function of the root."""
+
+    def __init__(self, moments: Moments, random: IntArray, reml: bool):
+        self.moments, self.random, self.reml = moments, random, reml
+        self.n_rows = float(moments.n_rows.sum())
+
+    def solve(self, root: Floats) -> tuple[Profile, FixedEffects, float]:
+        """Sums over tasks, fixed effects, and the rows less what these use up."""
+        sums = profile(self.moments, self.random, torch.from_numpy(root))
+        fixed = fixed_effects(sums.products, self.n_rows)
+        return sums, fixed, max(self.n_rows - self.reml * fixed.rank, 1.0)
+
+    def deviance(self, root: Floats) -> tuple[float, Floats]:
+        """Minus twice the log-likelihood, but for a constant; its gradient in R."""
+        sums, fixed, n_free = self.solve(root)
+        value = sums.log_determinant + n_free * math.log(fixed.residual)
+        own, index = sums.weighted, torch.from_numpy(self.random)
+        of_x = own[:, :, :-1]
+        of_y = own[:, :, -1] - of_x @ fixed.coef  # Z' V^-1 r
+        slope = own[:, :, index].sum(0) - (n_free / fixed.residual) * (of_y.mT @ of_y)
+        if self.reml:
+            value += fixed.log_determinant
+            left, right = (
+                part.transpose(0, 1).reshape(len(index), -1)
+                for part in (of_x, of_x @ fixed.inverse)
+            )
+            slope = slope - left @ right.mT
+        return value, (2 * slope @ torch.from_numpy(root)).numpy()
+
+    def model(self, root: Floats, n_iter: int, converged: bool) -> LinearMixedModel:
+        """The model of a root."""
+        sums, fixed, n_free = self.solve(root)
+        noise = fixed.residual / n_free
+        deviance = sums.log_determinant + self.reml * fixed.log_determinant
+        deviance += n_free * (1 + math.log(2 * math.pi * noise))
+        return LinearMixedModel(
+            fixed.coef.numpy(),
+            noise * fixed.inverse.numpy(),
+            self.random,
+            root,
+            noise,
+            -0.5 * deviance,
+            n_iter,
+            converged,
         )
-        slope = slope - left @ right.mT
-    gradient = (2 * slope @ root).numpy()[pattern.rows, pattern.columns]
-    return value, gradient
 
 
 def fit_linear(
     moments: Moments,
     random: IntArray,
     *,
-    covariance: str = "full",
-    rank: int = 0,
+    covariance: str = "auto",
+    rank: int = 1,
     reml: bool = True,
     max_iter: int = 500,
-    tol: float = 1e-9,
+    tol: float = 1e-10,
 ) -> LinearMixedModel:
     """Fit by the profiled likelihood.
 
@@ -177,52 +170,46 @@ def fit_linear(
     random : ndarray of shape (n_random,)
         Columns of the design whose coefficients vary between tasks, in order.
 
-    covariance : {"full", "diagonal", "low_rank"}, default="full"
-    rank : int, default=0
+    covariance : {"auto", "full", "shrunk", "diagonal", "low_rank"}, default="auto"
+        See `structure_of`.
+
+    rank : int, default=1
         Of the low-rank part.
 
     reml : bool, default=True
     max_iter : int, default=500
         Steps of L-BFGS.
 
-    tol : float, default=1e-9
+    tol : float, default=1e-10
         Relative change of the deviance at which the fit is done.
     """
-    pattern = pattern_of(covariance, len(random), rank)
-    start = np.where(
-        pattern.columns == pattern.rows,
-        1 / math.sqrt(len(random)),
-        np.where(
-            pattern.columns < len(random),
-            0.0,
-            0.1 * np.cos(np.arange(len(pattern.rows))),
-        ),
-    )
-    result = minimize(
-        deviance,
-        start,
-        args=(moments, random, pattern, reml),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": max_iter, "ftol": tol * 1e-3, "gtol": 1e-6, "maxcor": 30},
-    )
-    root = pattern.root(result.x)
-    sums = profile(moments, random, torch.from_numpy(root))
-    fixed = fixed_effects(sums.products)
-    n_free = float(moments.n_rows.sum()) - reml * fixed.rank
-    noise = fixed.residual / n_free
-    log_likelihood = -0.5 * (
-        sums.log_determinant
-        + reml * fixed.log_determinant
-        + n_free * (1 + math.log(2 * math.pi * noise))
-    )
-    return LinearMixedModel(
-        fixed.coef.numpy(),
-        noise * fixed.inverse.numpy(),
-        random,
-        root,
-        noise,
-        log_likelihood,
-        int(result.nit),
-        bool(result.success),
-    )
+    likelihood = Likelihood(moments, random, reml)
+    n_random, n_tasks = len(random), len(moments.products)
+    if n_tasks == 1 or not n_random:  # a single task does not say how tasks vary
+        return likelihood.model(np.zeros((n_random, n_random)), 0, True)
+    n_iter, converged = 0, True
+    root = np.eye(n_random) / math.sqrt(n_random)
+    for name in ("diagonal", covariance):
+        structure = structure_of(name, n_random, n_tasks, rank)
+        result = minimize(
+            _objective,
+            structure.start_from(np.abs(np.diag(root))),
+            args=(likelihood, structure),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": max_iter, "ftol": tol, "gtol": 1e-7, "maxcor": 30},
+        )
+        root, converged = structure.root(result.x), bool(result.success)
+        n_iter += int(result.nit)
+        if covariance == "diagonal" or n_random == 1:
+            break
+    return likelihood.model(root, n_iter, converged)
+
+
+def _objective(
+    theta: Floats, likelihood: Likelihood, structure: Structure
+) -> tuple[float, Floats]:
+    root = structure.root(theta)
+    value, gradient = likelihood.deviance(root)
+    penalty, slope = structure.penalty(root)
+    return value + penalty, structure.free(gradient + slope)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sklmeta.data.codes import IntArray, group_rows
+from sklmeta.mixed_models.units import Units
 
 BLOCK_NUMBERS = 2**20
 """Numbers of a block of rows' products, so that memory does not grow with the rows."""
@@ -22,49 +23,56 @@ BLOCK_NUMBERS = 2**20
 class Moments(NamedTuple):
     """Sums of products ``W.T @ W`` of each task's rows ``W = [X, 1, y]``."""
 
-    products: Tensor  # shape: (n_tasks, n_features + 2, n_features + 2); float64
+    products: Tensor  # shape: (n_tasks, n_columns + 1, n_columns + 1); float64
 
     @property
     def n_rows(self) -> Tensor:  # shape: (n_tasks,)
         return self.products[:, -2, -2]
 
-    @property
-    def n_columns(self) -> int:
-        """Columns of the design: the features and the constant."""
-        return self.products.shape[1] - 1
-
 
 def moments_of(
-    X: NDArray, y: NDArray, codes: IntArray, n_tasks: int, block: int = BLOCK_NUMBERS
+    units: Units,
+    X: NDArray,
+    y: NDArray | None,
+    codes: IntArray,
+    n_tasks: int,
+    weights: NDArray | None = None,
 ) -> Moments:
     """Sum the products of every task's rows, without a loop over tasks.
 
     Parameters
     ----------
+    units : Units
+        In which rows and targets are taken.
+
     X : ndarray of shape (n_samples, n_features)
-    y : ndarray of shape (n_samples,)
+    y : ndarray of shape (n_samples,) or None
+        None stands for zeros.
+
     codes : ndarray of shape (n_samples,)
     n_tasks : int
         Tasks without rows have sums of zero.
 
-    block : int, default=2**20
-        Numbers to hold at a time.
+    weights : ndarray of shape (n_samples,), default=None
+        How often each row counts.
 
     Returns
     -------
     Moments
     """
-    width = X.shape[1] + 2
+    width = units.n_columns + 1
     products = np.zeros((n_tasks, width, width))
     order, _ = group_rows(codes, n_tasks)
-    step = max(1, block // width**2)
+    step = max(1, BLOCK_NUMBERS // width**2)
     for start in range(0, len(order), step):
         rows = order[start : start + step]
-        W = np.empty((len(rows), width))
-        W[:, :-2], W[:, -2], W[:, -1] = X[rows], 1.0, y[rows]
+        W = np.ones((len(rows), width))
+        W[:, :-2] = units.rows(X[rows])
+        W[:, -1] = 0.0 if y is None else units.targets(y[rows])
         which = codes[rows]
         first = np.flatnonzero(np.r_[True, which[1:] != which[:-1]])
-        sums = np.add.reduceat(W[:, :, None] * W[:, None, :], first, axis=0)
+        left = W if weights is None else W * weights[rows, None]
+        sums = np.add.reduceat(left[:, :, None] * W[:, None, :], first, axis=0)
         products[which[first]] += sums  # a task cut in two is added up
     return Moments(torch.from_numpy(products))
 

@@ -128,6 +128,7 @@ BASELINE_CLASSIFIERS = {
 BASELINE_REGRESSORS = {
     "per_task_regressor": sklmeta.PerTask(Ridge()),
     "pooled_regressor": sklmeta.Pooled(Ridge()),
+    "mixed_model_regressor": sklmeta.MixedModelRegressor(),
     "auto_regressor": sklmeta.AutoMetaRegressor(
         estimators=[
             ("own", sklmeta.PerTask(Ridge())),
