@@ -60,7 +60,8 @@ class StudentLikelihood:
             value = self._of_tasks(own[block], *self.parts(leaf)).sum()
             value.backward()
             assert leaf.grad is not None
-            total, gradient = total + float(value), gradient + leaf.grad.numpy()
+            total += value.item()
+            gradient = gradient + leaf.grad.numpy()
         root = self.structure.root(theta[: self.sizes[0]])
         penalty, slope = self.structure.penalty(root)
         gradient[: self.sizes[0]] += self.structure.free(slope)
