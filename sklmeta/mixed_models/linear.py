@@ -186,7 +186,7 @@ def fit_linear(
     likelihood = Likelihood(moments, random, reml)
     n_random, n_tasks = len(random), len(moments.products)
     if n_tasks == 1 or not n_random:  # a single task does not say how tasks vary
-        return likelihood.model(np.zeros((n_random, n_random)), 0, True)
+        return likelihood.model(np.zeros((n_random, n_random)), 1, True)
     n_iter, converged = 0, True
     root = np.eye(n_random) / math.sqrt(n_random)
     for name in ("diagonal", covariance):
