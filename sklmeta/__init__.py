@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # what editors and type checkers read; the names below are th
     from sklmeta.closed_form import BayesianLinearRegressor as BayesianLinearRegressor
     from sklmeta.closed_form import DeepKernelClassifier as DeepKernelClassifier
     from sklmeta.closed_form import DeepKernelRegressor as DeepKernelRegressor
+    from sklmeta.closed_form import MixedModelClassifier as MixedModelClassifier
     from sklmeta.closed_form import MixedModelRegressor as MixedModelRegressor
     from sklmeta.closed_form import RidgeHeadClassifier as RidgeHeadClassifier
     from sklmeta.closed_form import RidgeHeadRegressor as RidgeHeadRegressor
@@ -75,6 +76,7 @@ __getattr__, __dir__, __all__ = attach(
             "BayesianLinearRegressor",
             "DeepKernelClassifier",
             "DeepKernelRegressor",
+            "MixedModelClassifier",
             "MixedModelRegressor",
             "RidgeHeadClassifier",
             "RidgeHeadRegressor",

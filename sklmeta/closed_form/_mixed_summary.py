@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sklmeta.data.codes import IntArray
 
 NORMAL_95 = 1.959963984540054
+
+Row = tuple[str, str, float, float]  # part, term, estimate, standard error
 
 
 def random_columns(estimator: Any, n_features: int) -> IntArray:
@@ -44,21 +47,39 @@ def random_columns(estimator: Any, n_features: int) -> IntArray:
 
 def summary_table(estimator: Any) -> pd.DataFrame:
     """Fixed effects, variance components and noise, one row each."""
-    names = list(
-        getattr(estimator, "feature_names_in_", range(estimator.n_features_in_))
-    )
     estimates = np.r_[estimator.intercept_, estimator.coef_]
     errors = np.r_[estimator.intercept_std_error_, estimator.coef_std_errors_]
-    rows = [
-        ("fixed", str(name), value, error)
-        for name, value, error in zip(
-            ["intercept", *names], estimates, errors, strict=True
-        )
-    ]
+    rows = _fixed(estimator, estimates, errors) + _random(estimator)
+    noise = float(np.sqrt(estimator.noise_variance_))
+    return _finished([*rows, ("noise", "sd", noise, np.nan)])
+
+
+def class_summary_table(estimator: Any) -> pd.DataFrame:
+    """Fixed effects of every logit, and variance components, one row each."""
+    estimates = np.c_[estimator.intercept_, estimator.coef_]
+    errors = np.c_[estimator.intercept_std_errors_, estimator.coef_std_errors_]
+    labels = [f"{label}: " for label in estimator.classes_]
+    labels = [""] if len(estimates) == 1 else labels
+    rows = []
+    for label, value, error in zip(labels, estimates, errors, strict=True):
+        rows += _fixed(estimator, value, error, label)
+    return _finished(rows + _random(estimator))
+
+
+def _fixed(
+    estimator: Any, estimates: NDArray, errors: NDArray, label: str = ""
+) -> list[Row]:
+    n_features = estimator.n_features_in_
+    names = ["intercept", *getattr(estimator, "feature_names_in_", range(n_features))]
+    terms = [f"{label}{name}" for name in names]
+    return [("fixed", *row) for row in zip(terms, estimates, errors, strict=True)]
+
+
+def _random(estimator: Any) -> list[Row]:
     covariance = estimator.random_effects_covariance_
     deviations = np.sqrt(np.diag(covariance))
     random = ["intercept", *map(str, estimator.random_slopes_)]
-    rows += [
+    rows: list[Row] = [
         ("random", f"sd({name})", deviation, np.nan)
         for name, deviation in zip(random, deviations, strict=True)
     ]
@@ -67,8 +88,10 @@ def summary_table(estimator: Any) -> pd.DataFrame:
             product = deviations[i] * deviations[j]
             value = covariance[i, j] / product if product else np.nan
             rows.append(("random", f"corr({random[j]}, {name})", value, np.nan))
-    noise = float(np.sqrt(estimator.noise_variance_))
-    rows.append(("noise", "sd", noise, np.nan))
+    return rows
+
+
+def _finished(rows: list[Row]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["part", "term", "estimate", "std_error"])
     with np.errstate(divide="ignore", invalid="ignore"):
         table["z"] = table.estimate / table.std_error

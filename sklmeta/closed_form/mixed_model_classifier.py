@@ -1,0 +1,323 @@
+"""The logistic mixed model: for classes, what the linear one is for numbers."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from sklmeta._compat import Interval, StrOptions
+from sklmeta.closed_form._generalised import (
+    condition,
+    learn,
+    predictor,
+    without_rows,
+)
+from sklmeta.closed_form._mixed_summary import class_summary_table
+from sklmeta.data.codes import IntArray
+from sklmeta.data.scaling import Scaling
+from sklmeta.data.validation import Table
+from sklmeta.estimator.base import AdaptableEstimator
+from sklmeta.estimator.declared import DeclaredParameters
+from sklmeta.mixed_models.covariance import COVARIANCES, Floats
+from sklmeta.mixed_models.families import Bernoulli, Family, Multinomial
+from sklmeta.mixed_models.generalised import GeneralisedMixedModel
+from sklmeta.mixed_models.laplace_posterior import Posterior
+from sklmeta.mixed_models.units import Units
+
+BLOCK_ROWS = 2**14
+
+
+class MixedModelClassifier(ClassifierMixin, DeclaredParameters, AdaptableEstimator):
+    """Logistic mixed model: a logistic regression whose coefficients differ by task.
+
+    The logit of two classes is ``x @ beta + z @ b`` with fixed effects beta, shared by
+    all tasks, and random effects ``b ~ N(0, D)``, a task's own; several classes have
+    logits of their own that add up to zero. `fit` estimates beta and D by the Laplace
+    approximation, as lme4's ``glmer`` does; `adapt` predicts b for a new task from its
+    few rows, by a few Newton steps that cannot diverge. All tasks speak of the same
+    classes.
+
+    Parameters
+    ----------
+    random_slopes : {"all", "none"} or list, default="all"
+        Which features have coefficients that vary between tasks, besides the
+        intercept, which always does: all, none (a random intercept), or a list of
+        column names or indices.
+
+    covariance : {"auto", "full", "shrunk", "diagonal", "low_rank"}, default="auto"
+        Of the random effects, as in `MixedModelRegressor`.
+
+    rank : int, default=1
+        Number of factors of ``covariance="low_rank"``.
+
+    max_iter : int, default=500
+        Steps of L-BFGS.
+
+    tol : float, default=1e-10
+        Relative change of the deviance at which `fit` is done.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Classes that `fit` saw.
+
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Fixed effects, in the units of X: of the logit of ``classes_[1]``, or of every
+        class's logit, which add up to zero.
+
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        The fixed intercepts.
+
+    coef_std_errors_ : ndarray of the shape of `coef_`
+        Standard errors of `coef_`.
+
+    intercept_std_errors_ : ndarray of the shape of `intercept_`
+
+    random_slopes_ : list
+        Names, or indices, of the features with random slopes.
+
+    random_effects_covariance_ : ndarray of shape (1 + n_slopes, 1 + n_slopes)
+        D in the units of X: of the intercept, then of `random_slopes_`. With several
+        classes, that of every contrast of unit length between their logits.
+
+    random_effects_ : DataFrame of shape (n_tasks, 1 + n_slopes)
+        Predicted random effects of every training task; with several classes, a row
+        for each of them.
+
+    log_likelihood_ : float
+        Laplace's, of the training rows.
+
+    n_iter_ : int
+        Steps taken.
+
+    converged_ : bool
+        Whether they were enough; if not, there was a `ConvergenceWarning`.
+
+    tasks_ : ndarray of shape (n_tasks,)
+        Labels of the tasks that `fit` saw.
+
+    shared_classes_ : bool
+        True.
+
+    n_features_in_ : int
+        Number of features seen during `fit`.
+
+    See Also
+    --------
+    MixedModelRegressor : For numbers, counts and amounts.
+    ProtoNetClassifier : For classes of a task's own.
+
+    Notes
+    -----
+    Every class is treated alike: random effects vary as much in the direction of any
+    contrast between classes. Fixed effects, and the root of D, have a weak normal prior
+    of standard deviation 5 for standardised features, by which classes that can be
+    separated, or that a task lacks, keep finite coefficients. A single table does not
+    say how tables differ: all its coefficients have that prior then, and it is a weakly
+    regularised logistic regression.
+
+    Probabilities are averages over what is not known of a task, by MacKay's scaling of
+    the logit [2]_, for several classes of the difference of every two [3]_: the fewer
+    rows, the less sure. Adapting to a task without rows is the state after `fit`.
+
+    The Laplace approximation takes variances for somewhat smaller than they are where
+    tasks have a handful of rows of two classes.
+
+    References
+    ----------
+    .. [1] N. E. Breslow and D. G. Clayton, "Approximate Inference in Generalized Linear
+       Mixed Models", Journal of the American Statistical Association, 1993.
+
+    .. [2] D. J. C. MacKay, "The Evidence Framework Applied to Classification Networks",
+       Neural Computation, 1992.
+
+    .. [3] Z. Lu, E. Ie and F. Sha, "Mean-Field Approximation to Gaussian-Softmax
+       Integral with Application to Uncertainty Estimation", 2020.
+
+    Examples
+    --------
+    >>> from sklmeta import MixedModelClassifier
+    >>> from sklmeta.datasets import make_classification_tasks
+    >>> X, y, task = make_classification_tasks(40, shared_labels=True, random_state=0)
+    >>> old = task < 39
+    >>> est = MixedModelClassifier(covariance="diagonal")
+    >>> est = est.fit(X[old], y[old], task=task[old])
+    >>> est = est.adapt(X[~old][:10], y[~old][:10])
+    >>> est.predict_proba(X[~old][10:]).shape[1] == len(est.classes_)
+    True
+    """
+
+    random_slopes: str | Sequence[Any] = "all"
+    covariance: str = "auto"
+    rank: int = 1
+    max_iter: int = 500
+    tol: float = 1e-10
+
+    _parameter_constraints = {
+        "random_slopes": [StrOptions({"all", "none"}), "array-like"],
+        "covariance": [StrOptions(set(COVARIANCES))],
+        "rank": [Interval(numbers.Integral, 1, None, closed="left")],
+        "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
+        "tol": [Interval(numbers.Real, 0, None, closed="neither")],
+    }
+
+    score = AdaptableEstimator.score
+
+    _own_classes_remedy = (
+        "use an estimator that takes them, such as ProtoNetClassifier, or "
+        "NearestCentroidBaseline, with shared_classes=False."
+    )
+
+    # Fitting and prediction ---------------------------------------------------
+
+    def _learn(self, table: Table) -> Posterior:
+        family = self._family
+        self._units, self._model, self._slopes = learn(self, table, family)
+        self._dtype = "float32" if table.X.dtype == np.float32 else "float64"
+        self.n_iter_, self.converged_ = self._model.n_iter, self._model.converged
+        known = self._specialise(table)
+        self._random_effects = known.mean
+        return known if table.one_table else without_rows(self._model, family)
+
+    def _specialise(self, table: Table) -> Posterior:
+        return condition(self._units, self._model, self._family, table)
+
+    @property
+    def _family(self) -> Family:
+        n_classes = len(self.classes_)
+        return Bernoulli() if n_classes == 2 else Multinomial(n_classes)
+
+    def _predict(self, X: NDArray, codes: IntArray, model: Posterior) -> NDArray[Any]:
+        return self.classes_[self._probabilities(X, codes, model).argmax(axis=1)]
+
+    def _probabilities(
+        self, X: NDArray, codes: IntArray, model: Posterior
+    ) -> NDArray[Any]:
+        values = np.empty((len(X), len(self.classes_)), self._dtype)
+        for start in range(0, len(X), BLOCK_ROWS):
+            block = slice(start, start + BLOCK_ROWS)
+            known = predictor(self._units, self._model, model, X[block], codes[block])
+            log_dispersion = self._model.log_dispersion
+            values[block] = self._family.predictive(*known, log_dispersion).numpy()
+        return values
+
+    # What its users read ------------------------------------------------------
+
+    def _per_class(self, values: Floats) -> Floats:
+        """Turn contrasts, the last axis, into the logits of every class."""
+        family = self._family
+        if isinstance(family, Multinomial):
+            return values @ family.basis.numpy().T
+        return values
+
+    def _fixed_effects(self) -> tuple[Floats, Floats]:
+        """Fixed effects (n_features + 1, n_logits) and their standard errors."""
+        check_is_fitted(self)
+        linear, _ = self._units.to_user()
+        model = self._model
+        n_columns, m = model.coef.shape
+        covariance = model.coef_covariance.reshape(n_columns, m, n_columns, m)
+        variance = np.einsum("ij,jakb,ik->iab", linear, covariance, linear)
+        variance = self._per_class(np.swapaxes(self._per_class(variance), 1, 2))
+        errors = np.sqrt(np.maximum(np.einsum("iaa->ia", variance), 0.0))
+        coef = model.coef
+        if len(self.tasks_) == 1:  # where nothing is shared the table's are its own
+            coef = coef + self._random_effects[0]
+        return self._per_class(linear @ coef), errors
+
+    @property
+    def coef_(self) -> Floats:
+        """Fixed effects, in the units of X."""
+        return self._fixed_effects()[0][:-1].T
+
+    @property
+    def intercept_(self) -> Floats:
+        """The fixed intercepts."""
+        return self._fixed_effects()[0][-1]
+
+    @property
+    def coef_std_errors_(self) -> Floats:
+        """Standard errors of `coef_`."""
+        return self._fixed_effects()[1][:-1].T
+
+    @property
+    def intercept_std_errors_(self) -> Floats:
+        """Standard errors of `intercept_`."""
+        return self._fixed_effects()[1][-1]
+
+    @property
+    def random_slopes_(self) -> list[Any]:
+        """Names, or indices, of the features with random slopes."""
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        return [int(j) if names is None else names[j] for j in self._slopes]
+
+    @property
+    def _order(self) -> IntArray:
+        return np.r_[-1, self._slopes].astype(np.intp)
+
+    @property
+    def random_effects_covariance_(self) -> Floats:
+        """Covariance of the random intercept and slopes, in the units of X."""
+        check_is_fitted(self)
+        random = self._units.to_user()[0][:, self._model.random]
+        covariance = random @ self._model.covariance @ random.T
+        return covariance[np.ix_(self._order, self._order)]
+
+    @property
+    def random_effects_(self) -> pd.DataFrame:
+        """Predicted random effects of the training tasks."""
+        check_is_fitted(self)
+        random = self._units.to_user()[0][:, self._model.random]
+        effects = self._per_class(random @ self._random_effects)[:, self._order]
+        index = pd.Index(self.tasks_, name="task")
+        if effects.shape[2] > 1:
+            index = pd.MultiIndex.from_product(
+                [self.tasks_, self.classes_], names=["task", "class"]
+            )
+        return pd.DataFrame(
+            effects.transpose(0, 2, 1).reshape(-1, effects.shape[1]),
+            index=index,
+            columns=["intercept", *self.random_slopes_],
+        )
+
+    @property
+    def log_likelihood_(self) -> float:
+        """Laplace's log-likelihood of the training rows."""
+        check_is_fitted(self)
+        return self._model.log_likelihood
+
+    def summary(self) -> pd.DataFrame:
+        """Fixed effects and variance components, as a table.
+
+        Returns
+        -------
+        DataFrame
+            With one row per quantity: fixed effects (of every class, where there are
+            several) with standard error, z and 95 % interval; standard deviations and
+            correlations of the random effects.
+        """
+        return class_summary_table(self)
+
+    @classmethod
+    def _restore(cls, model: Any) -> Posterior:
+        return Posterior(**model)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        if isinstance(state.get("_units"), dict):
+            units = state["_units"]
+            scalings = (Scaling(**units[name]) for name in ("x", "y"))
+            state["_units"] = Units(*scalings, units["basis"])
+            state["_model"] = GeneralisedMixedModel(**state["_model"])
+        super().__setstate__(state)
