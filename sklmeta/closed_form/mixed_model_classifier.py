@@ -317,7 +317,7 @@ class MixedModelClassifier(ClassifierMixin, DeclaredParameters, AdaptableEstimat
         state = dict(state)
         if isinstance(state.get("_units"), dict):
             units = state["_units"]
-            scalings = (Scaling(**units[name]) for name in ("x", "y"))
-            state["_units"] = Units(*scalings, units["basis"])
+            x, y = (Scaling(**units[name]) for name in ("x", "y"))
+            state["_units"] = Units(x, y, units["basis"])
             state["_model"] = GeneralisedMixedModel(**state["_model"])
         super().__setstate__(state)

@@ -269,10 +269,10 @@ def fit_generalised(
         now = where.parameters(vector)
         value, slopes = problem.value_and_slopes(now)
         deviation = now.coef - level
-        penalty, of_root = structure.penalty(now.root.numpy())
+        penalty, pull = structure.penalty(now.root.numpy())
         squares = deviation.square().sum() + now.root.square().sum()
         value += 0.5 * (float(squares) / scale**2 + penalty)
-        of_root = slopes.root + now.root / scale**2 + 0.5 * torch.from_numpy(of_root)
+        of_root = slopes.root + now.root / scale**2 + 0.5 * torch.from_numpy(pull)
         of_coef = slopes.coef + deviation / scale**2
         return value, where.gradient(slopes._replace(coef=of_coef, root=of_root))
 

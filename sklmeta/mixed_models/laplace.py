@@ -1,8 +1,8 @@
 """Modes of the random effects of many tasks at once, and the Laplace approximation.
 
 The linear predictor of a row of task t is ``x @ beta + a @ u_t`` with ``a = R.T @ z``
-and ``u_t ~ N(0, I)``, for every output with a beta and a u of its own. The integral over
-u is that of the normal density that touches the integrand at its mode (Breslow and
+and ``u_t ~ N(0, I)``, for every output with a beta and a u of its own. The integral
+over u is that of the normal density that touches the integrand at its mode (Breslow and
 Clayton, "Approximate Inference in Generalized Linear Mixed Models", 1993).
 """
 
