@@ -1,9 +1,8 @@
 """Collections of few rows per task, to learn on some tasks and be judged on others.
 
-The classic examples of mixed models are read from ``$SKLMETA_DATA/mixed_models``: they
-come with R packages under the GPL and are not part of this repository. Where rows have
-a time they are sorted by it within each task, and the set has a second setting,
-``<name>-first``, in which the labelled rows of a new task are its first in time.
+Where rows have a time they are sorted by it within each task, and the set has a second
+setting, ``<name>-first``, in which the labelled rows of a new task are its first in
+time. A set's features are those of its loader; ``produc`` is taken in logarithms.
 
 Defaults are chosen on ``TUNING`` alone, with ``tuning=True``: generated tasks of other
 seeds, and tasks of three large sets that the reported tables never hold out. Those of
@@ -16,14 +15,11 @@ from the 80 schools of ``hsb82`` that tuning uses, and hold out the other 80.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
@@ -31,7 +27,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from benchmarks.shared.field_models import load_parkinsons
-from sklmeta.datasets import make_linear_tasks, make_pharmacokinetics, make_sinusoids
+from sklmeta.datasets import (
+    fetch_mixed_model_data,
+    make_linear_tasks,
+    make_pharmacokinetics,
+    make_sinusoids,
+)
 
 ROWS = [1, 2, 5, 10, 20]
 ALL = 10**9
@@ -66,36 +67,19 @@ class Grouped(NamedTuple):
     is_reported: bool = True
 
 
-def read(
-    name: str,
-    task: str,
-    target: str,
-    columns: str,
-    order: str | None = None,
-    logs: str = "",
+def classic(
+    name: str, task_name: str | None = None, logs: tuple[str, ...] = ()
 ) -> Callable[[int], tuple[Any, Any, Any]]:
-    """Loader of one of the classic sets: a frame of features, targets and tasks."""
+    """Loader of one of the standard examples of mixed models."""
 
     def load(seed: int) -> tuple[Any, Any, Any]:
-        frame = pd.read_csv(folder() / f"{name}.csv")
-        if order is not None:
-            frame = frame.sort_values([task, order], kind="stable", ignore_index=True)
-        for column in logs.split():
-            frame[column] = np.log(frame[column])
-        return (
-            frame[columns.split()],
-            frame[target].to_numpy(),
-            frame[task].to_numpy(),
-        )
+        bunch = fetch_mixed_model_data(name, task_name=task_name)
+        X, y = bunch.data.copy(), bunch.target.to_numpy()
+        for column in logs:
+            X[column] = np.log(X[column])
+        return X, np.log(y) if logs else y, bunch.task.to_numpy()
 
     return load
-
-
-def folder() -> Path:
-    root = os.environ.get("SKLMETA_DATA")
-    if root is None:
-        raise SystemExit("Set SKLMETA_DATA to the folder that has mixed_models/.")
-    return Path(root).expanduser() / "mixed_models"
 
 
 def parkinsons(seed: int) -> tuple[Any, Any, Any]:
@@ -108,7 +92,6 @@ def generated(make: Callable[..., Any], n_tasks: int, **params: Any) -> Any:
     return lambda seed: make(n_tasks, random_state=seed, **params)
 
 
-SCHOOL_GROWTH = "year grade retained female black hispanic size lowinc mobility"
 SETS = {
     "parkinsons": Grouped(parkinsons, in_time=True),
     "drug-curves": Grouped(
@@ -121,63 +104,23 @@ SETS = {
         is_reported=False,
     ),
     "hsb82": Grouped(
-        read("hsb82", "school", "mAch", "minrty sx ses meanses sector cses"),
-        ("minrty", "sx", "sector"),
-        n_held_out=80,
-        n_tuning=80,
+        classic("hsb82"), ("minrty", "sx", "sector"), n_held_out=80, n_tuning=80
     ),
-    "exam": Grouped(
-        read(
-            "exam", "school", "normexam", "schgend schavg vr intake standLRT sex type"
-        ),
-        ("schgend", "vr", "intake", "sex", "type"),
-    ),
+    "exam": Grouped(classic("exam"), ("schgend", "vr", "intake", "sex", "type")),
     "egsingle-child": Grouped(
-        read("egsingle", "childid", "math", SCHOOL_GROWTH, "year"),
-        ("female",),
-        in_time=True,
-        n_tasks=300,
-        n_tuning=300,
+        classic("egsingle"), ("female",), in_time=True, n_tasks=300, n_tuning=300
     ),
-    "egsingle-school": Grouped(
-        read("egsingle", "schoolid", "math", SCHOOL_GROWTH), ("female",)
-    ),
-    "wages": Grouped(
-        read(
-            "wages",
-            "id",
-            "lnw",
-            "exper ged postexp black hispanic hgc uerate",
-            "exper",
-        ),
-        in_time=True,
-        n_tasks=300,
-        n_tuning=300,
-    ),
+    "egsingle-school": Grouped(classic("egsingle", "schoolid"), ("female",)),
+    "wages": Grouped(classic("wages"), in_time=True, n_tasks=300, n_tuning=300),
     "produc": Grouped(
-        read(
-            "produc",
-            "state",
-            "gsp",
-            "year region pcap hwy water util pc emp unemp",
-            "year",
-            "gsp pcap hwy water util pc emp",
-        ),
+        classic("produc", logs=("pcap", "hwy", "water", "util", "pc", "emp")),
         ("region",),
         in_time=True,
     ),
-    "dietox": Grouped(
-        read("dietox", "Pig", "Weight", "Evit Cu Start Feed Time", "Time"),
-        ("Evit", "Cu"),
-        in_time=True,
-    ),
-    "radon": Grouped(read("radon", "county", "log.radon", "basement uranium")),
-    "sleepstudy": Grouped(
-        read("sleepstudy", "Subject", "Reaction", "Days", "Days"), in_time=True
-    ),
-    "theoph": Grouped(
-        read("theoph", "Subject", "conc", "Wt Dose Time", "Time"), in_time=True
-    ),
+    "dietox": Grouped(classic("dietox"), ("Evit", "Cu"), in_time=True),
+    "radon": Grouped(classic("radon")),
+    "sleepstudy": Grouped(classic("sleepstudy"), in_time=True),
+    "theoph": Grouped(classic("theoph"), in_time=True),
 }
 TUNING = [name for name, chosen in SETS.items() if chosen.n_tuning]
 SETTINGS = [name for name, chosen in SETS.items() if chosen.is_reported]

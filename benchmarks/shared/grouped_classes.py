@@ -24,7 +24,7 @@ from benchmarks.accuracy.clinc150 import draw_episodes, held_out_intents, vector
 from benchmarks.accuracy.comparisons import load_tox21, molecule_features
 from benchmarks.shared.field_models import SETS as FIELD
 from benchmarks.shared.field_models import load_heart, prepare_heart
-from benchmarks.shared.grouped import Problem, folds_of, preparation, read
+from benchmarks.shared.grouped import Problem, classic, folds_of, preparation
 from sklmeta.datasets import fetch_clinc150, fetch_omniglot
 
 SHOTS = [1, 5, 10, 20]
@@ -55,8 +55,8 @@ def shared(
 
 def contraception(seed: int) -> list[Problem]:
     categories = ("livch", "urban")
-    load = read("contraception", "district", "use", "livch age urban")
-    return shared(partial(load, seed), partial(preparation, categories), seed)
+    load = partial(classic("contraception"), seed)
+    return shared(load, partial(preparation, categories), seed)
 
 
 def tox21(seed: int) -> list[Problem]:

@@ -16,6 +16,7 @@ from sklmeta.datasets._classification import (
 )
 from sklmeta.datasets._clinc150 import fetch_clinc150
 from sklmeta.datasets._heart_disease import fetch_heart_disease
+from sklmeta.datasets._mixed_models import fetch_mixed_model_data
 from sklmeta.datasets._omniglot import fetch_omniglot
 from sklmeta.datasets._parkinsons import fetch_parkinsons
 from sklmeta.datasets._regression import (
@@ -32,6 +33,7 @@ __all__ = [
     "DatasetNotFoundError",
     "fetch_clinc150",
     "fetch_heart_disease",
+    "fetch_mixed_model_data",
     "fetch_omniglot",
     "fetch_parkinsons",
     "fetch_tox21",
