@@ -252,7 +252,7 @@ def fetch_mixed_model_data(
     frame = frame.drop(columns=[c for c in ROW_NAMES if c in frame])
     task_name = study.task if task_name is None else task_name
     if task_name not in frame or task_name == study.target:
-        others = [c for c in frame if c != study.target]
+        others = [str(c) for c in frame if c != study.target]
         raise ValueError(
             f"task_name must be one of {', '.join(others)}; got {task_name!r}."
         )
@@ -261,7 +261,7 @@ def fetch_mixed_model_data(
             [task_name, study.order], kind="stable", ignore_index=True
         )
     features = [c for c in study.features.split() if c != task_name]
-    bunch = make_bunch(
+    bunch: Any = make_bunch(
         frame,
         feature_names=features,
         target_name=study.target,
