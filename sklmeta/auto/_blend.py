@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,24 +15,27 @@ from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import check_random_state
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from sklmeta._compat import HasMethods, Interval, StrOptions, _BaseComposition
-from sklmeta.auto._evidence import Protocol, fit_members, fold_evidence, joined
+from sklmeta.auto._bounds import TargetRange
+from sklmeta.auto._evidence import Cases, Protocol, draw_cases, gathered
 from sklmeta.auto._portfolio import Members
+from sklmeta.auto._response import respond
+from sklmeta.auto._schedule import Schedule
 from sklmeta.auto._stacking import WeightModel, equal_weights, fit_weights
-from sklmeta.auto._support_losses import respond, support_losses
+from sklmeta.auto._support_losses import adapt_and_judge
 from sklmeta.data.codes import IntArray
 from sklmeta.data.kinds import TaskKind
 from sklmeta.data.scaling import Scaling, check_targets
 from sklmeta.data.validation import Table, as_given
 from sklmeta.estimator.base import AdaptableEstimator
-from sklmeta.evaluation.containers import adapted, inner_estimator
-from sklmeta.evaluation.probabilities import spread
+from sklmeta.evaluation.containers import inner_estimator
 from sklmeta.evaluation.shots import check_count
-from sklmeta.model_selection import TaskKFold
+from sklmeta.exceptions import warn
+
+FEWEST_TASKS = 4
+"""To weigh members by."""
 
 
 class Blended(NamedTuple):
@@ -41,6 +44,7 @@ class Blended(NamedTuple):
     members: list[Any]
     weights: NDArray[np.float64]  # shape: (n_tasks, n_members)
     by_task: bool  # whether the members are adapted to the tasks by their codes
+    bounds: NDArray[np.float64] | None = None  # shape: (n_tasks, 2); of predictions
 
 
 class Blend(AdaptableEstimator, _BaseComposition):
@@ -49,11 +53,12 @@ class Blend(AdaptableEstimator, _BaseComposition):
     _parameter_constraints = {
         "estimators": [list, None],
         "preparation": [HasMethods(["fit", "transform"]), None],
-        "cv": [Interval(Integral, 2, None, closed="left")],
+        "cv": [Interval(Integral, 2, None, closed="left"), None],
         "shots": ["array-like"],
         "n_draws": [Interval(Integral, 1, None, closed="left")],
         "support": [StrOptions({"random", "first"})],
         "member_params": [dict, None],
+        "max_time": [Interval(Real, 0, None, closed="neither"), None],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -61,11 +66,12 @@ class Blend(AdaptableEstimator, _BaseComposition):
 
     estimators: Members | None
     preparation: Any
-    cv: int
+    cv: int | None
     shots: Sequence[int]
     n_draws: int
     support: str
     member_params: dict[str, Any] | None
+    max_time: float | None
     n_jobs: int | None
     random_state: Any
     verbose: int
@@ -145,49 +151,93 @@ class Blend(AdaptableEstimator, _BaseComposition):
         _check_squares(table)
         rng = check_random_state(self.random_state)
         named = self._members(rng, table)
-        names, members = [n for n, _ in named], [m for _, m in named]
-        if table.one_table:
-            fitted = [clone(member).fit(table.X, table.y) for member in members]
-            model = equal_weights(len(members), is_classifier(self))
-        else:
-            model = self._stack(members, table, rng)
-            fitted = fit_members(members, table)
-        self.estimators_ = dict(zip(names, fitted, strict=True))
-        self._weight_model: dict[str, Any] = model._asdict()
-        if table.kind == TaskKind.OWN and not table.one_table:
-            return None
-        unknown = np.full((1, len(members)), np.nan)
-        weights = model.weights(np.zeros(1, np.intp), unknown)
-        return Blended(fitted, weights, by_task=False)
-
-    def _stack(
-        self, members: Sequence[Any], table: Table, rng: np.random.RandomState
-    ) -> WeightModel:
         own = table.kind == TaskKind.OWN
         shots = sorted({int(k) for k in self.shots if k or not own})
         protocol = Protocol(shots, self.n_draws, self.support)
-        n_folds = min(self.cv, table.n_tasks)
-        cv = TaskKFold(n_folds, shuffle=True, random_state=rng)
-        folds = list(cv.split(table.X, table.y, groups=table.codes))
-        found = Parallel(n_jobs=self.n_jobs, return_as="generator")(
-            delayed(fold_evidence)(
-                members, table, fold, protocol, int(rng.randint(2**31 - 1))
+        reason = None
+        if table.one_table:
+            reason = "one table"
+        elif table.n_tasks < FEWEST_TASKS:
+            reason = f"{table.n_tasks} tasks"
+        cases = None
+        if reason is None:
+            seed = int(rng.randint(2**31 - 1))
+            cases = draw_cases(table, protocol, np.random.default_rng(seed))
+        names, fitted, model = self._fit_members(named, table, cases, protocol, rng)
+        if model is None:
+            reason = reason or "tasks too small to draw supports from"
+            warn(
+                f"{type(self).__name__} was fitted to {reason}, which cannot tell what "
+                "its members are worth: they count alike."
             )
-            for fold in folds
+            model = equal_weights(len(names), table.classes is not None)
+        self.estimators_ = dict(zip(names, fitted, strict=True))
+        self._weight_model: dict[str, Any] = model._asdict()
+        self._equal_because = reason
+        self._span = None
+        if table.kind == TaskKind.REGRESSION:
+            self._span = tuple(TargetRange.of(table))
+        if own and not table.one_table:
+            return None
+        unknown = np.full((1, len(names)), np.nan)
+        weights = model.weights(np.zeros(1, np.intp), unknown)
+        bounds = None
+        if self._span is not None and not table.one_table:
+            bounds = TargetRange(*self._span).without_rows()
+        return Blended(fitted, weights, by_task=False, bounds=bounds)
+
+    def _fit_members(
+        self,
+        named: Members,
+        table: Table,
+        cases: Cases | None,
+        protocol: Protocol,
+        rng: np.random.RandomState,
+    ) -> tuple[list[str], list[Any], WeightModel | None]:
+        """Fit the members, and weigh them if there are cases that tell how."""
+        schedule = Schedule(
+            [name for name, _ in named],
+            [member for _, member in named],
+            table,
+            cases,
+            protocol.judged_by,
+            cv=self.cv,
+            max_time=self.max_time,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+            random_state=rng,
         )
-        bar = tqdm(found, "stacking", len(folds), unit="fold", disable=not self.verbose)
-        parts = [part for fold_parts in bar for part in fold_parts]
-        if not parts:
-            return equal_weights(len(members), is_classifier(self))
-        return fit_weights(joined(parts), is_classifier(self))
+        done = schedule.run()
+        by_index = {
+            i: member
+            for group, members, _ in done
+            for i, member in zip(group, members, strict=True)
+        }
+        kept = sorted(by_index)
+        names, fitted = [named[i][0] for i in kept], [by_index[i] for i in kept]
+        evidence = None
+        if cases is not None:
+            answers = [([kept.index(i) for i in d.group], d.answers) for d in done]
+            evidence = gathered(table, cases, len(kept), answers)
+        model = None
+        if evidence is not None:
+            given = is_classifier(self), table.n_tasks, protocol.judged_by
+            model = fit_weights(evidence, *given)
+        return names, fitted, model
 
     def _specialise(self, table: Table) -> Blended:
         _check_squares(table)
-        members = list(self.estimators_.values())
-        losses = support_losses(members, table)
-        weights = WeightModel(**self._weight_model).weights(table.shots, losses)
-        new = [adapted(m, table.X, table.y, task=table.codes) for m in members]
-        return Blended(new, weights, by_task=True)
+        model = WeightModel(**self._weight_model)
+        bounds = None
+        if getattr(self, "_span", None) is not None:  # files of before have none
+            bounds = TargetRange(*self._span).of_tasks(table)
+        members, losses = [], []
+        for member in self.estimators_.values():
+            new, lost = adapt_and_judge(member, table, model.judged_by, bounds)
+            members.append(new)
+            losses.append(lost)
+        weights = model.weights(table.shots, np.stack(losses, axis=1))
+        return Blended(members, weights, by_task=True, bounds=bounds)
 
     @classmethod
     def _restore(cls, model: Any) -> Blended:
@@ -200,11 +250,15 @@ class Blend(AdaptableEstimator, _BaseComposition):
         blended, index = self._adaptation.model, self._adaptation.labels
         if blended is None:
             raise AttributeError("weights_ depend on a task's support: call adapt.")
-        return pd.DataFrame(
+        frame = pd.DataFrame(
             blended.weights,
             columns=list(self.estimators_),
             index=None if index is None else pd.Index(index, name="task"),
         )
+        reason = getattr(self, "_equal_because", None)  # files of before have none
+        if reason is not None:
+            frame.attrs["equal_because_of"] = reason
+        return frame
 
     def _blend(
         self, X: Any, codes: IntArray, model: Blended, classes: NDArray[Any] | None
@@ -212,11 +266,13 @@ class Blend(AdaptableEstimator, _BaseComposition):
         total: Any = 0.0
         asked = codes if model.by_task else None
         for m, member in enumerate(model.members):
-            values = respond(member, X, asked)
+            values = respond(member, X, asked, classes)
             weight = model.weights[codes, m].astype(values.dtype)
             if classes is not None:
-                values = spread(values, member.classes_, classes)
                 weight = weight[:, None]
+            elif model.bounds is not None:
+                low, high = model.bounds[codes].T.astype(values.dtype)
+                values = np.clip(values, low, high)
             total = total + weight * values
         return total
 

@@ -19,8 +19,8 @@ from scipy.special import softmax
 from sklmeta.auto._support_losses import CLIP
 
 PENALTY = 0.3
-"""Of the squared coefficients, over the number of cases. With 1, what three tasks tell
-leaves the weights near equal, and members that are bad with one row spoil the blend."""
+"""Of the squared coefficients, over the number of tasks: draws of one task tell less
+than as many tasks."""
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -43,16 +43,16 @@ class WeightModel(NamedTuple):
     """Softmax weights, log-linear in the number of rows and the support's losses."""
 
     coefficients: Floats  # shape: (4, n_members); of `_design`
-    trust: Floats  # shape: (2,); in the losses: constant, and in log(1 + rows)
+    trust: Floats  # shape: (2,); in the losses, of `_trust_design`
     centre: float
     scale: float
     is_log_loss: bool
+    judged_by: str = "fifths"  # how the losses are measured; files of before say none
 
     def weights(self, shots: Codes, losses: Floats) -> Floats:
         """Return weights of shape (n_cases, n_members), which sum to one."""
-        design = self._design(shots)
-        logits = self._logits(design, relative(losses, self.is_log_loss))
-        return softmax(logits, axis=1)
+        advantage = relative(losses, self.is_log_loss)
+        return softmax(self._logits(shots, advantage), axis=1)
 
     def _design(self, shots: Codes) -> Floats:
         """One, log(1 + rows), and whether there is none or one.
@@ -63,9 +63,20 @@ class WeightModel(NamedTuple):
         k = (np.log1p(shots) - self.centre) / self.scale
         return np.column_stack([np.ones(len(k)), k, shots == 0, shots == 1])
 
-    def _logits(self, design: Floats, advantage: Floats) -> Floats:
-        trust = design[:, :2] @ self.trust
-        return design @ self.coefficients + trust[:, None] * advantage
+    def _trust_design(self, shots: Codes) -> Floats:
+        """One, and how many times more rows there are than the two that can tell.
+
+        With coefficients that are not negative, members are believed the more, the
+        better they predict the support and the more rows it has.
+        """
+        if self.judged_by == "fifths":
+            return self._design(shots)[:, :2]
+        further = np.maximum(np.log1p(shots) - np.log(3), 0.0)
+        return np.column_stack([np.ones(len(shots)), further])
+
+    def _logits(self, shots: Codes, advantage: Floats) -> Floats:
+        trust = self._trust_design(shots) @ self.trust
+        return self._design(shots) @ self.coefficients + trust[:, None] * advantage
 
 
 def relative(losses: Floats, is_log_loss: bool) -> Floats:
@@ -81,27 +92,32 @@ def relative(losses: Floats, is_log_loss: bool) -> Floats:
     return advantage
 
 
-def equal_weights(n_members: int, is_log_loss: bool) -> WeightModel:
+def equal_weights(
+    n_members: int, is_log_loss: bool, judged_by: str = "rows"
+) -> WeightModel:
     nothing = np.zeros((4, n_members))
-    return WeightModel(nothing, np.zeros(2), 0.0, 1.0, is_log_loss)
+    return WeightModel(nothing, np.zeros(2), 0.0, 1.0, is_log_loss, judged_by)
 
 
-def fit_weights(evidence: Evidence, is_log_loss: bool) -> WeightModel:
+def fit_weights(
+    evidence: Evidence, is_log_loss: bool, n_tasks: int, judged_by: str = "rows"
+) -> WeightModel:
     """Minimise the loss of the blend over cases, numbers of shots counting alike.
 
     The loss of a case is its root mean squared error, in units of what the best single
-    member has on average with as many rows; or its mean log loss. A small penalty,
-    which fades with the number of cases, keeps to equal weights what is not known.
+    member has on average with as many rows; or its mean log loss. A penalty, which
+    fades with the number of tasks, keeps to equal weights what is not known.
     """
     n_members = evidence.predictions.shape[1]
-    start = equal_weights(n_members, is_log_loss)
+    start = equal_weights(n_members, is_log_loss, judged_by)
     log_shots = np.log1p(evidence.shots)
     spread = float(log_shots.std())
-    start = start._replace(centre=float(log_shots.mean()), scale=spread or 1.0)
-    design = start._design(evidence.shots)
+    start = start._replace(centre=float(log_shots.mean()), scale=spread if spread > 1e-9 else 1.0)
+    shots = evidence.shots
+    design, trust_design = start._design(shots), start._trust_design(shots)
     advantage = relative(evidence.losses, is_log_loss)
     case_weights = _case_weights(evidence, is_log_loss)
-    penalty = PENALTY / len(evidence.shots)
+    penalty = PENALTY / n_tasks
 
     def unpack(theta: NDArray[Any]) -> WeightModel:
         coefficients, trust = theta[:-2].reshape(-1, n_members), theta[-2:]
@@ -109,18 +125,21 @@ def fit_weights(evidence: Evidence, is_log_loss: bool) -> WeightModel:
 
     def objective(theta: NDArray[Any]) -> tuple[float, NDArray[Any]]:
         model = unpack(theta)
-        weights = softmax(model._logits(design, advantage), axis=1)
+        weights = softmax(model._logits(shots, advantage), axis=1)
         loss, gradient = _blend_loss(evidence, weights, case_weights, is_log_loss)
         # Through the softmax: dL/dz_m = w_m (g_m - sum_l w_l g_l).
         inner = np.sum(weights * gradient, axis=1, keepdims=True)
         dlogits = weights * (gradient - inner)
-        dtrust = design[:, :2].T @ np.sum(dlogits * advantage, axis=1)
+        dtrust = trust_design.T @ np.sum(dlogits * advantage, axis=1)
         slope: NDArray[Any] = np.concatenate([(design.T @ dlogits).ravel(), dtrust])
         penalised = loss + 0.5 * penalty * float(theta @ theta)
         return penalised, slope + penalty * theta
 
     start_at = np.zeros(start.coefficients.size + 2)
-    return unpack(minimize(objective, start_at, jac=True, method="L-BFGS-B").x)
+    # A member that predicts the support well is never believed the less for it.
+    bounds = [(None, None)] * start.coefficients.size + [(0.0, None)] * 2
+    found = minimize(objective, start_at, jac=True, method="L-BFGS-B", bounds=bounds)
+    return unpack(found.x)
 
 
 def _case_weights(evidence: Evidence, is_log_loss: bool) -> Floats:

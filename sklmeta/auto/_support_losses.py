@@ -8,18 +8,18 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import sklearn
 from numpy.typing import NDArray
-from sklearn.base import is_classifier
 
 from sklmeta._compat import _safe_indexing
+from sklmeta.auto._response import adapt_member, adapted_response
 from sklmeta.data.codes import IntArray, group_rows
 from sklmeta.data.validation import Table
-from sklmeta.evaluation.containers import adapted, zero_shot
-from sklmeta.evaluation.probabilities import spread
 
 MOST_FOLDS = 5
-"""Beyond this many rows, several are left out at a time."""
+"""Beyond this many rows several are left out at a time, where there is no formula."""
+
+CUTS = (0.5, 0.75)
+"""Shares of the rows, in their order, from which the later ones are predicted."""
 
 CLIP = 0.02
 """A member that gives the true class no chance is wrong, not infinitely wrong."""
@@ -42,10 +42,8 @@ def leave_out(codes: IntArray, n_tasks: int) -> LeftOut:
 
     A virtual task is a task less a fold of its rows. Tasks of one row have none.
     """
-    order, offsets = group_rows(codes, n_tasks)
-    sizes = np.diff(offsets)
-    position = np.empty(len(codes), dtype=np.intp)
-    position[order] = np.arange(len(codes)) - np.repeat(offsets[:-1], sizes)
+    sizes = np.bincount(codes, minlength=n_tasks)
+    position = _positions(codes, n_tasks)
     n_folds = np.where(sizes > 1, np.minimum(sizes, MOST_FOLDS), 0)
     first = np.cumsum(n_folds) - n_folds
     usable = np.flatnonzero(n_folds[codes])
@@ -64,32 +62,42 @@ def leave_out(codes: IntArray, n_tasks: int) -> LeftOut:
     )
 
 
-def respond(model: Any, X: Any, codes: IntArray | None) -> NDArray:
-    """Predict numbers, or the probabilities of `model.classes_`."""
-    method = "predict_proba" if is_classifier(model) else "predict"
-    metadata = {} if codes is None else {"task": codes}
-    with sklearn.config_context(enable_metadata_routing=True):
-        return np.asarray(getattr(model, method)(X, **metadata))
+def look_ahead(codes: IntArray, n_tasks: int) -> LeftOut:
+    """Cut each task's rows at some points: the first are to predict all that follow.
 
-
-def adapted_response(
-    model: Any,
-    support: tuple[Any, NDArray, IntArray] | None,
-    X: Any,
-    codes: IntArray,
-    classes: NDArray[Any] | None,
-) -> Floats:  # shape: (n_samples,) or (n_samples, n_classes)
-    """Adapt a copy to the supports, or to none, and predict.
-
-    Probabilities are spread over `classes`; what the model does not know gets zero.
+    Rows left out between others would say who interpolates; what is asked of a task's
+    first rows is to extrapolate.
     """
-    if support is None:
-        new, codes_or_none = zero_shot(model), None
-    else:
-        with sklearn.config_context(enable_metadata_routing=True):
-            new, codes_or_none = adapted(model, *support), codes
-    values = respond(new, X, codes_or_none).astype(np.float64)
-    return values if classes is None else spread(values, new.classes_, classes)
+    sizes = np.bincount(codes, minlength=n_tasks)
+    position = _positions(codes, n_tasks)
+    cuts = [np.maximum(1, (share * sizes).astype(np.intp)) for share in CUTS]
+    parts = []
+    for i, cut in enumerate(cuts):
+        usable = sizes > 1
+        for earlier in cuts[:i]:
+            usable &= cut > earlier
+        rows = np.flatnonzero(usable[codes])
+        parts.append((rows, len(CUTS) * codes[rows] + i, cut))
+    rows = np.concatenate([part[0] for part in parts])
+    virtual = np.concatenate([part[1] for part in parts])
+    is_support = np.concatenate([position[r] < cut[codes[r]] for r, _, cut in parts])
+    _, virtual = np.unique(virtual, return_inverse=True)
+    query = rows[~is_support]
+    return LeftOut(
+        rows[is_support],
+        virtual[is_support],
+        query,
+        virtual[~is_support],
+        codes[query],
+    )
+
+
+def _positions(codes: IntArray, n_tasks: int) -> IntArray:
+    """Place of every row among its task's."""
+    order, offsets = group_rows(codes, n_tasks)
+    position = np.empty(len(codes), dtype=np.intp)
+    position[order] = np.arange(len(codes)) - np.repeat(offsets[:-1], np.diff(offsets))
+    return position
 
 
 def losses_of(values: Floats, y: NDArray[Any], classes: NDArray[Any] | None) -> Floats:
@@ -100,23 +108,52 @@ def losses_of(values: Floats, y: NDArray[Any], classes: NDArray[Any] | None) -> 
     return -np.log(np.maximum(values[np.arange(len(y)), column], CLIP))
 
 
-def support_losses(
-    members: list[Any], table: Table
-) -> Floats:  # shape: (n_tasks, n_members); NaN for tasks of one row
-    """Return the mean leave-one-out loss of every member on every task's support."""
-    n_tasks, classes = table.n_tasks, table.classes
-    losses = np.full((n_tasks, len(members)), np.nan)
-    left = leave_out(table.codes, n_tasks)
-    if not len(left.query):
-        return losses
-    rows = _safe_indexing(table.X, left.support)
-    support = rows, table.y[left.support], left.support_task
-    query = _safe_indexing(table.X, left.query)
-    counts = np.bincount(left.query_code, minlength=n_tasks)
-    present = counts > 0
-    for m, member in enumerate(members):
-        values = adapted_response(member, support, query, left.query_task, classes)
-        each = losses_of(values, table.y[left.query], classes)
-        totals = np.bincount(left.query_code, each, minlength=n_tasks)
-        losses[present, m] = totals[present] / counts[present]
-    return losses
+def adapt_and_judge(
+    member: Any, table: Table, judged_by: str, bounds: Floats | None = None
+) -> tuple[Any, Floats]:
+    """Adapt a copy to the supports, and predict rows of them from others.
+
+    Parameters
+    ----------
+    member : estimator
+    table : Table
+        The supports.
+
+    judged_by : {"rows", "later", "fifths"}
+        Each row from its task's others, where there is a formula, else by fifths; later
+        rows from the first ones; or by fifths, whatever the member.
+
+    bounds : ndarray of shape (n_tasks, 2), default=None
+        Lowest and highest prediction.
+
+    Returns
+    -------
+    adapted : estimator
+    losses : ndarray of shape (n_tasks,)
+        Mean loss of each task; NaN where it has one row.
+    """
+    new, values = adapt_member(member, table, leaving_out=judged_by == "rows")
+    losses = np.full(table.n_tasks, np.nan)
+    if (table.sizes < 2).all():
+        return new, losses
+    if values is None:
+        cut = look_ahead if judged_by == "later" else leave_out
+        left = cut(table.codes, table.n_tasks)
+        query, codes = left.query, left.query_code
+        support = table.part(left.support)._replace(
+            codes=left.support_task,
+            labels=np.arange(left.query_task.max() + 1),
+            own=None,
+        )
+        X = _safe_indexing(table.X, query)
+        values = adapted_response(member, support, X, left.query_task, table.classes)
+    else:
+        query = np.flatnonzero(table.sizes[table.codes] > 1)
+        codes, values = table.codes[query], values[query]
+    if bounds is not None:
+        values = np.clip(values, bounds[codes, 0], bounds[codes, 1])
+    each = losses_of(values, table.y[query], table.classes)
+    counts = np.bincount(codes, minlength=table.n_tasks)
+    totals = np.bincount(codes, each, minlength=table.n_tasks)
+    losses[counts > 0] = totals[counts > 0] / counts[counts > 0]
+    return new, losses

@@ -130,11 +130,12 @@ class AutoMetaRegressor(Blend):
         *,
         estimators: Members | None = None,
         preparation: Any = None,
-        cv: int = 3,
+        cv: int | None = None,
         shots: Sequence[int] = (0, 1, 2, 5, 10, 20),
         n_draws: int = 2,
         support: str = "random",
         member_params: dict[str, Any] | None = None,
+        max_time: float | None = None,
         n_jobs: int | None = None,
         random_state: Any = None,
         verbose: int = 0,
@@ -146,6 +147,7 @@ class AutoMetaRegressor(Blend):
         self.n_draws = n_draws
         self.support = support
         self.member_params = member_params
+        self.max_time = max_time
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -241,11 +243,12 @@ class AutoMetaClassifier(Blend):
         estimators: Members | None = None,
         preparation: Any = None,
         shared_classes: bool = True,
-        cv: int = 3,
+        cv: int | None = None,
         shots: Sequence[int] = (0, 1, 2, 5, 10, 20),
         n_draws: int = 2,
         support: str = "random",
         member_params: dict[str, Any] | None = None,
+        max_time: float | None = None,
         n_jobs: int | None = None,
         random_state: Any = None,
         verbose: int = 0,
@@ -258,6 +261,7 @@ class AutoMetaClassifier(Blend):
         self.n_draws = n_draws
         self.support = support
         self.member_params = member_params
+        self.max_time = max_time
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose

@@ -28,6 +28,7 @@ class Wrapped(NamedTuple):
     x_mean: NDArray[Any] | None = None  # per task, to be subtracted
     y_shift: NDArray[Any] | None = None  # per task, to be added
     odds: NDArray[Any] | None = None  # per task and class, to multiply with
+    linear: NDArray[Any] | None = None  # per task: coefficients, instead of a model
 
 
 class WrappingBaseline(BaselineEstimator):
@@ -43,15 +44,17 @@ class WrappingBaseline(BaselineEstimator):
             return super()._options(X)
         return as_given(X)
 
-    def _select(self, X: Any, task: Any) -> tuple[Any, IntArray, Wrapped]:
-        X, codes, model = super()._select(X, task)
+    def _arrange(self, X: Any, codes: IntArray, model: Wrapped) -> Any:
         if model.x_mean is not None:
             X = X - model.x_mean[codes].astype(X.dtype)
-        return X, codes, model
+        return X
 
     def _predict(self, X: Any, codes: IntArray, model: Wrapped) -> NDArray[Any]:
         if model.odds is not None:
             return self.classes_[self._probabilities(X, codes, model).argmax(axis=1)]
+        if model.linear is not None:
+            own = model.linear[codes]
+            return np.einsum("ij,ij->i", X, own[:, :-1]) + own[:, -1]
         y = _by_task(model.models, "predict", X, codes)
         return y if model.y_shift is None else y + model.y_shift[codes]
 
@@ -86,10 +89,10 @@ def _by_task(
 ) -> NDArray[Any]:
     """Answer every row with its task's model; a single model answers all at once."""
     if len(models) == 1:
-        return _respond(models[0], method, X, classes)
+        return respond_with(models[0], method, X, classes)
     order, offsets = group_rows(codes, len(models))
     answers = [
-        _respond(models[i], method, _safe_indexing(X, order[start:stop]), classes)
+        respond_with(models[i], method, _safe_indexing(X, order[start:stop]), classes)
         for i, (start, stop) in enumerate(itertools.pairwise(offsets))
         if stop > start
     ]
@@ -99,7 +102,7 @@ def _by_task(
     return values
 
 
-def _respond(
+def respond_with(
     model: Any, method: str, X: Any, classes: NDArray[Any] | None
 ) -> NDArray[Any]:
     values = getattr(model, method)(X)

@@ -20,8 +20,9 @@ from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.episodes.source import EpisodeSource
 from sklmeta.learners.engine import Engine, Parameters, stack_parameters
 from sklmeta.learners.inner_loop import gradient_step, guarded_inner_loop
-from sklmeta.learners.learner import Learner, State, TaskSpec, width_of
+from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.learners.losses import row_loss
+from sklmeta.learners.task_spec import width_of
 
 HEADS = ("linear", "cosine")
 TUNED = ("head", "all")

@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import warnings
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.linear_model import Ridge
 
 from sklmeta._compat import HasMethods, _safe_indexing
+from sklmeta.baselines._ridge import is_plain, ridge
 from sklmeta.baselines._wrapping import Wrapped, WrappingBaseline
 from sklmeta.data.codes import group_rows
 from sklmeta.data.kinds import TaskKind
@@ -92,7 +95,33 @@ class PerTask(WrappingBaseline):
         order, offsets = group_rows(table.codes, table.n_tasks)
         parts = np.split(order, offsets[1:-1])
         X, y = table.X, table.y
+        if self._is_ridge and is_plain(X):
+            alpha = self.estimator.alpha
+            heads = [ridge(X[i], y[i], alpha)[0] for i in parts]
+            return Wrapped([], linear=np.stack(heads))
         return Wrapped([self._fit_one(_safe_indexing(X, i), y[i]) for i in parts])
+
+    @property
+    def _is_ridge(self) -> bool:
+        """Whether the estimator is a ridge regression that `ridge` can solve."""
+        model = self.estimator
+        return (
+            type(model) is Ridge
+            and model.fit_intercept
+            and not model.positive
+            and model.solver in ("auto", "cholesky", "svd")
+            and isinstance(model.alpha, Real)
+            and model.alpha > 0
+        )
+
+    def _leave_one_out(self, table: Table, model: Wrapped) -> NDArray[Any] | None:
+        if model.linear is None:
+            return None
+        values = np.empty(len(table.y))
+        order, offsets = group_rows(table.codes, table.n_tasks)
+        for i in np.split(order, offsets[1:-1]):
+            values[i] = ridge(table.X[i], table.y[i], self.estimator.alpha)[1]
+        return values
 
     def _fit_one(self, X: Any, y: NDArray[Any]) -> Any:
         if is_classifier(self) and len(np.unique(y)) == 1:

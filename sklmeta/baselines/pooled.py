@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, clone, is_classifier
 
 from sklmeta._compat import HasMethods, StrOptions, _safe_indexing
 from sklmeta.baselines._base import group_means
-from sklmeta.baselines._wrapping import Wrapped, WrappingBaseline
+from sklmeta.baselines._wrapping import Wrapped, WrappingBaseline, respond_with
 from sklmeta.data.codes import IntArray, group_rows
 from sklmeta.data.collection import stack_tasks
 from sklmeta.data.validation import Table, hints_on_columns
@@ -128,6 +128,44 @@ class Pooled(WrappingBaseline):
             y_shift = residual if y_shift is None else y_shift + residual
         return Wrapped(models, x_mean, y_shift, odds)
 
+    def _leave_one_out(self, table: Table, model: Wrapped) -> NDArray[Any] | None:
+        n_others = (table.sizes - 1.0)[table.codes]
+        if self.support == "append" or (self.center and self.support == "offset"):
+            return None
+        with np.errstate(divide="ignore", invalid="ignore"):  # tasks of one row
+            return self._from_others(table, model, n_others)
+
+    def _from_others(
+        self, table: Table, model: Wrapped, n_others: NDArray[np.float64]
+    ) -> NDArray[Any]:
+        """Predict every row with its task's corrections taken from the other rows."""
+        X, y, codes, n_tasks = table.X, table.y, table.codes, table.n_tasks
+        (pooled,) = model.models
+
+        def others(values: NDArray[Any], means: NDArray[Any]) -> NDArray[Any]:
+            sizes = n_others.reshape(-1, *[1] * (values.ndim - 1))
+            return means[codes] + (means[codes] - values) / sizes
+
+        if model.x_mean is not None:
+            X = X - others(X, model.x_mean).astype(X.dtype)
+            X = np.where(n_others[:, None] > 0, X, 0)
+        if not is_classifier(self):
+            values = pooled.predict(X)
+            if self.support == "offset":
+                residual = y - values
+                return values + others(residual, model.y_shift)
+            if model.y_shift is not None:
+                values = values + others(y, model.y_shift)
+            return values
+        values = respond_with(pooled, "predict_proba", X, self.classes_)
+        if self.support == "offset":
+            own = y[:, None] == self.classes_
+            observed = others(own, group_means(own, codes, n_tasks))
+            expected = others(values, group_means(values, codes, n_tasks))
+            values = values * _odds_of(n_others[:, None], observed, expected)
+            values = values / values.sum(axis=1, keepdims=True)
+        return values
+
     def _centre(
         self, table: Table
     ) -> tuple[Any, NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]:
@@ -152,5 +190,12 @@ class Pooled(WrappingBaseline):
         expected = group_means(model.predict_proba(X), codes, n_tasks)
         observed = group_means(y[:, None] == self.classes_, codes, n_tasks)
         k = np.bincount(codes, minlength=n_tasks)[:, None]
-        expected = np.maximum(expected, np.finfo(np.float64).eps)
-        return (k * observed / expected + 1) / (k + 1)
+        return _odds_of(k, observed, expected)
+
+
+def _odds_of(
+    k: NDArray[Any], observed: NDArray[Any], expected: NDArray[Any]
+) -> NDArray[np.float64]:
+    """What to multiply classes with after k rows of these mean frequencies."""
+    expected = np.maximum(expected, np.finfo(np.float64).eps)
+    return (k * observed / expected + 1) / (k + 1)

@@ -59,6 +59,16 @@ class PenalisedDesign:
             return self.features.mT @ torch.cholesky_solve(targets, factor)
         return torch.cholesky_solve(self.features.mT @ targets, factor)
 
+    def without_own(self) -> Tensor:  # shape: (n_tasks, n_rows)
+        """One minus the leverage: a row's residual over that without the row."""
+        factor = _cholesky(self.gram, self.penalty)
+        if not self.in_row_space:
+            white = torch.linalg.solve_triangular(factor, self.features.mT, upper=False)
+            return 1 - white.square().sum(1)
+        eye = torch.eye(len(factor[0]), dtype=factor.dtype, device=factor.device)
+        root = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
+        return self.penalty[..., 0] * root.square().sum(1)
+
     def solve_weighted(
         self,
         weights: Tensor,  # shape: (n_tasks, n_outputs, n_rows); not negative

@@ -114,6 +114,18 @@ class BayesianLinearLearner(RawFeaturesLearner):
         """Mean and logarithm of the variance of the predictive distribution."""
         return self._predictive(state, self.features(X)).to(X.dtype)
 
+    def leave_one_out(
+        self, state: State, support: Rows
+    ) -> Tensor:  # shape: (n_tasks, n_rows, 2)
+        """Mean and logarithm of the variance, of each row from its task's others."""
+        output = self._predictive(state, self.features(support.X))
+        mean, variance = output[..., 0], output[..., 1].exp()
+        noise = self.noise_variance()
+        # The posterior variance of the function at a row is its leverage times noise.
+        remaining = 2 - variance / noise
+        mean = support.y - (support.y - mean) / remaining
+        return torch.stack([mean, (noise / remaining).log()], dim=-1)
+
     def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
         """Negative log predictive density of the query; both sets encoded at once."""
         support, query = episodes

@@ -141,6 +141,25 @@ class DeepKernelLearner(Learner):
         """Mean and logarithm of the variance of a target; or logits."""
         return self._predictive(state, self.features(X)).to(X.dtype)
 
+    def leave_one_out(
+        self, state: State, support: Rows
+    ) -> Tensor | None:  # shape: (n_tasks, n_rows, 2 or n_classes)
+        """Predict each row from its task's others; None with classes of its own.
+
+        There a class that has no other row would change the prior of all others.
+        """
+        if self.spec.kind == TaskKind.OWN:
+            return None
+        factor, alpha = state["factor"], state["alpha"]
+        # Rasmussen and Williams, "Gaussian Processes for Machine Learning", 5.12.
+        root = torch.linalg.solve_triangular(
+            factor, _eye_like(factor).expand_as(factor), upper=False
+        )
+        variance = 1 / root.square().sum(1)[..., None]
+        residual = self._residual(state["features"], support, state["level"])
+        prior = self._prior(state["features"], state["level"])
+        return self._output(prior + residual - alpha * variance, variance, None)
+
     def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
         """Loss of each episode, a mean over its rows; both sets encoded at once."""
         support, query = episodes
@@ -294,6 +313,10 @@ class DeepKernelLearner(Learner):
             return n_tasks
         n_rows = sum(rows.X.shape[1] for rows in episodes)
         return max(1, min(n_tasks, ACTIVATION_BYTES // (8 * n_rows**2)))
+
+
+def _eye_like(matrix: Tensor) -> Tensor:  # shape: (n, n)
+    return torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
 
 
 def _is_absent(support: Rows) -> Tensor:  # shape: (n_tasks, n_classes)

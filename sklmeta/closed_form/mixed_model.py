@@ -233,6 +233,15 @@ class MixedModelRegressor(RegressorMixin, DeclaredParameters, AdaptableEstimator
         coef = posterior(self._model, moments).coef.numpy()
         return TaskCoefficients(coef, X, y, table.codes)
 
+    def _leave_one_out(self, table: Table, model: TaskCoefficients) -> NDArray[Any]:
+        X, y, codes = model.X, model.y, model.codes
+        known = posterior(
+            self._model, moments_of(self._units, X, y, codes, table.n_tasks)
+        )
+        design = np.column_stack([self._units.rows(X), np.ones(len(X))])
+        leverage = known.leverage(torch.from_numpy(design), torch.from_numpy(codes))
+        return y - (y - self._predict(X, codes, model)) / (1 - leverage.numpy())
+
     # Prediction ---------------------------------------------------------------
 
     def _predict(

@@ -122,6 +122,23 @@ class RidgeHeadLearner(RawFeaturesLearner):
         """Return the logits, or the means."""
         return self._outputs(state, self.features(X)).to(X.dtype)
 
+    def leave_one_out(
+        self, state: State, support: Rows
+    ) -> Tensor | None:  # shape: (n_tasks, n_rows, n_outputs)
+        """Predict each row from its task's others; None for logistic regression."""
+        if self.solver != "ridge":
+            return None
+        features = self.features(support.X)
+        mask = support.mask.to(features.dtype)[..., None]
+        design = PenalisedDesign(features * mask, self.penalty())
+        targets = self._targets(support, mask)
+        residual = targets - features @ state["head"].to(features.dtype)
+        outputs = targets - residual / design.without_own()[..., None]
+        if self.spec.kind != TaskKind.OWN:
+            return self._read_out(outputs, None)
+        own = F.one_hot(support.y, support.n_classes)
+        return self._read_out(outputs, state["counts"][:, None] - own)
+
     def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
         """Loss of the query; both sets are encoded at once."""
         support, query = episodes
@@ -139,11 +156,7 @@ class RidgeHeadLearner(RawFeaturesLearner):
         # Rows of zeros with targets of zero add nothing to the solution.
         mask = support.mask.to(features.dtype)[..., None]
         features = features * mask
-        if self.spec.kind == TaskKind.REGRESSION:
-            targets = support.y[..., None] * mask
-        else:
-            members = F.one_hot(support.y, support.n_classes).to(features.dtype) * mask
-            targets = 2 * members - mask
+        targets = self._targets(support, mask)
         if self.spec.kind == TaskKind.OWN:
             prior = features.new_zeros(features.shape[2], support.n_classes)
         else:
@@ -155,20 +168,38 @@ class RidgeHeadLearner(RawFeaturesLearner):
             n_steps = TRAINING_STEPS if self.training else None
             head = logistic_heads(features, targets, prior, self.penalty(), n_steps)
         if self.spec.kind == TaskKind.OWN:
-            return {"head": head, "counts": members.sum(1)}
+            return {"head": head, "counts": (targets + mask).sum(1) / 2}
         return {"head": head}
+
+    def _targets(
+        self,
+        support: Rows,
+        mask: Tensor,  # shape: (n_tasks, n_rows, 1)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs); 0 for padding
+        if self.spec.kind == TaskKind.REGRESSION:
+            return support.y[..., None] * mask
+        members = F.one_hot(support.y, support.n_classes).to(mask.dtype)
+        return (2 * members - 1) * mask
 
     def _outputs(
         self,
         state: State,
         features: Tensor,  # shape: (n_tasks, n_rows, n_features)
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
-        outputs = features @ state["head"].to(features.dtype)
+        counts = state["counts"][:, None] if "counts" in state else None
+        return self._read_out(features @ state["head"].to(features.dtype), counts)
+
+    def _read_out(
+        self,
+        outputs: Tensor,  # shape: (n_tasks, n_rows, n_outputs)
+        counts: Tensor | None,  # shape: (n_tasks, 1 or n_rows, n_classes)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
+        """Means as they are, and logits of classes; absent own ones have no chance."""
         if self.spec.kind == TaskKind.REGRESSION:
             return outputs
-        logits = self.log_scale.to(features.dtype).exp() * outputs
-        if self.spec.kind == TaskKind.OWN:
-            return logits.masked_fill(state["counts"][:, None] == 0, -torch.inf)
+        logits = self.log_scale.to(outputs.dtype).exp() * outputs
+        if counts is not None:
+            return logits.masked_fill(counts == 0, -torch.inf)
         return logits + self.class_bias
 
 

@@ -102,6 +102,37 @@ def adapt_to(
     return TaskModels(chunks, table.own), n_guarded
 
 
+def leave_one_out(
+    learner: Learner, fitted: Fitted, table: Table, models: TaskModels, device: str
+) -> NDArray | None:  # shape: (n_samples, n_outputs)
+    """Predict every support row from its task's others, where the learner knows how.
+
+    `models` are what the learner adapted to the table.
+    """
+    X, y = _tensors(fitted, table, device)
+    order, offsets = group_rows(table.codes, table.n_tasks)
+    sizes = np.diff(offsets)
+    outputs: NDArray | None = None
+    for chunk, state in states_of(learner, models, device):
+        tasks, ways = chunk.tasks, chunk.ways
+        n_classes = fitted.n_classes if ways is None else int(ways.max())
+        index = padded_positions(offsets[tasks], sizes[tasks], int(sizes[tasks].max()))
+        index = take_padded(order, index)
+        support = gather(index, X, y, n_classes=n_classes, ways=ways)
+        with torch.no_grad():
+            values = learner.leave_one_out(state, support)
+        if values is None:
+            return None
+        if outputs is None:
+            width = values.shape[-1]
+            if models.own is not None:
+                width = int(models.own.ways.max())
+            outputs = np.full((len(table.y), width), -np.inf)
+        real = index >= 0
+        outputs[index[real], : values.shape[-1]] = values.cpu().numpy()[real]
+    return outputs
+
+
 def _tensors(fitted: Fitted, table: Table, device: str) -> tuple[RowTable, Tensor]:
     dtype = torch_dtype(fitted.dtype)
     X = row_table(table.X, device, dtype, fitted.x_scaling, read_once=True)

@@ -23,9 +23,9 @@ from sklmeta.data.validation import (
     Table,
     check_fit_table,
     check_rows,
-    check_support_table,
     unpack_collection,
 )
+from sklmeta.estimator.adapting import AdaptingMixin
 from sklmeta.estimator.calibrating import CalibrationMixin
 from sklmeta.estimator.state import Adaptation, RecordsMixin
 from sklmeta.evaluation.few_shot import few_shot_score
@@ -42,7 +42,9 @@ def _predicts_probabilities(estimator: AdaptableEstimator) -> bool:
     return True
 
 
-class AdaptableEstimator(CalibrationMixin, RecordsMixin, BaseEstimator):
+class AdaptableEstimator(
+    AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEstimator
+):
     """Base of all estimators: fit to many tasks, adapt to a new one, predict.
 
     A subclass implements `_learn`, which returns what predicts for a task of which
@@ -147,22 +149,8 @@ class AdaptableEstimator(CalibrationMixin, RecordsMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X, y, task, _ = unpack_collection(X, y, task)
-        table = check_support_table(
-            self,
-            X,
-            y,
-            task,
-            kind=self._task_kind,
-            classes=self._initial_adaptation.classes,
-            options=self._options,
-            remedy=self._own_classes_remedy,
-        )
-        self._check_shape(table.X)
-        model = self._specialise(table)
-        labels = None if task is None else table.labels
-        self._adaptation = Adaptation(model, labels, table.shots, table.classes)
-        if table.classes is not None:
-            self.classes_ = table.classes
+        table = self._support_table(X, y, task)
+        self._adapt_to(table, None if task is None else table.labels)
         return self
 
     @as_if_alone()
@@ -387,8 +375,9 @@ class AdaptableEstimator(CalibrationMixin, RecordsMixin, BaseEstimator):
                 f"This {type(self).__name__} has no model before it has seen a "
                 "support, as classes are a task's own. Call adapt(X, y) first."
             )
+        model = self._adaptation.model
         codes = self._adaptation.codes_of(task, _num_samples(X))
-        return X, codes, self._adaptation.model
+        return self._arrange(X, codes, model), codes, model
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_initial_adaptation")

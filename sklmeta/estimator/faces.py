@@ -75,6 +75,12 @@ class MetaClassifierMixin(PartOfMetaEstimator, ClassifierMixin):
         logits = self._outputs(X, codes, model)
         if temperature is not None:
             logits = logits / temperature[:, None].astype(logits.dtype)
+        return self._answers(logits, codes, model, log=log)
+
+    def _answers(
+        self, logits: NDArray, codes: IntArray, model: TaskModels, *, log: bool = False
+    ) -> NDArray:
+        """Probabilities, or their logarithms, in the columns of `classes_`."""
         values = (log_softmax if log else softmax)(logits, axis=1)
         if model.own is None:
             return values
@@ -102,6 +108,11 @@ class MetaRegressorMixin(PartOfMetaEstimator, RegressorMixin):
 
     def _predict(self, X: NDArray, codes: IntArray, model: TaskModels) -> NDArray:
         return self._mean(self._outputs(X, codes, model))
+
+    def _answers(
+        self, outputs: NDArray, codes: IntArray, model: TaskModels
+    ) -> NDArray:
+        return self._mean(outputs)
 
     def _mean(self, outputs: NDArray) -> NDArray:
         scaling, dtype = self._fitted.y_scaling, self._fitted.dtype

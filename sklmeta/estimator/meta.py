@@ -31,6 +31,7 @@ from sklmeta.data.validation import Table, check_rows, check_ways
 from sklmeta.estimator.adaptation import (
     adapt_to,
     adapt_to_nothing,
+    leave_one_out,
     outputs_of,
     states_of,
 )
@@ -38,6 +39,7 @@ from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.estimator.fitting import EpochCallbacks, MetaTraining, warn_of_lost
 from sklmeta.estimator.parameters import Parameters
 from sklmeta.estimator.state import Fitted, LearnerPool, TaskModels
+from sklmeta.estimator.stopping import choose_updates
 from sklmeta.evaluation.few_shot import few_shot_score
 from sklmeta.learners.encoders import build_encoder
 from sklmeta.learners.learner import Learner, State, TaskSpec
@@ -101,9 +103,14 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
         device = resolve_device(self.device)
         seed = check_random_state(self.random_state).randint(2**31)
         training = MetaTraining(self, table, before, device, seed)
-        learner = self._build_learner(
-            table.kind, table.X.shape[1:], table.n_shared_classes, seed
+        build = partial(
+            self._build_learner,
+            *(table.kind, table.X.shape[1:], table.n_shared_classes, seed),
         )
+        n_updates = int(self.max_iter)
+        if self.early_stopping == "folds" and before is None and not table.one_table:
+            n_updates = choose_updates(self, table, device, seed, build)
+        learner = build()
         if before is not None:
             learner = self._restore_learner(before).float().train()
 
@@ -120,8 +127,8 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
                 "n_guarded_": n_guarded,
             }
 
-        watch = EpochCallbacks(self, self.max_iter, X, y, training.fitted, attributes)
-        result = training.run(learner, watch)
+        watch = EpochCallbacks(self, n_updates, X, y, training.fitted, attributes)
+        result = training.run(learner, watch, n_updates)
         n_before, history = 0, []
         if before is not None:
             n_before, history = self.n_iter_, self.history_
@@ -225,6 +232,20 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
             device = resolve_device(self.device)
             models, self.n_guarded_ = adapt_to(learner, fitted, table, device)
         return models
+
+    def _leave_one_out(self, table: Table, model: TaskModels) -> NDArray | None:
+        if self.transductive:
+            return None
+        with self._lent_learner() as learner:
+            if learner.adapt_mixes_rows:
+                return None
+            device = resolve_device(self.device)
+            outputs = leave_one_out(learner, self._fitted, table, model, device)
+        return None if outputs is None else self._answers(outputs, table.codes, model)
+
+    def _answers(self, outputs: NDArray, codes: IntArray, model: TaskModels) -> NDArray:
+        # The faces know how the learner's outputs are read.
+        raise NotImplementedError(f"{type(self).__name__} lacks _answers.")
 
     def _outputs(self, X: NDArray, codes: IntArray, model: TaskModels) -> NDArray:
         """Return what the learner answers, in standardised units."""

@@ -11,7 +11,7 @@ Ragged tasks arrive padded; ``Rows.mask`` is the only trace of it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,7 @@ from sklmeta.learners.encoders import (
     uses_batch_statistics,
 )
 from sklmeta.learners.losses import row_loss
+from sklmeta.learners.task_spec import TaskSpec
 
 if TYPE_CHECKING:
     from sklmeta.episodes.source import EpisodeSource
@@ -42,38 +43,6 @@ State = dict[str, Tensor]
 ACTIVATION_BYTES = 2**24
 """One activation of a chunk on a CPU, at most: larger blocks are mapped anew from the
 system each time they are wanted, and paid for in page faults."""
-
-
-class TaskSpec(NamedTuple):
-    """What a learner must know about the tasks before it can be built.
-
-    Parameters
-    ----------
-    kind : {"regression", "shared", "own"}
-        What the targets are: numbers, classes that all tasks share, or classes of each
-        task's own.
-
-    input_shape : tuple of int
-        Shape of one row.
-
-    n_features_out : int
-        Width of the encoder's output.
-
-    n_classes : int
-        Number of shared classes; 0 otherwise.
-    """
-
-    kind: TaskKind | str
-    input_shape: tuple[int, ...]
-    n_features_out: int
-    n_classes: int
-
-
-def width_of(spec: TaskSpec, *, regression: int, own: int) -> int:
-    """Number of classes that are shared; where there are none, what is given."""
-    if spec.kind == TaskKind.SHARED:
-        return spec.n_classes
-    return own if spec.kind == TaskKind.OWN else regression
 
 
 class Learner(nn.Module):
@@ -189,6 +158,29 @@ class Learner(nn.Module):
         """
         # As `adapt`: a learner without it cannot be meta-trained, and says so at once.
         raise NotImplementedError(f"{type(self).__name__} lacks predict.")
+
+    def leave_one_out(
+        self, state: State, support: Rows
+    ) -> Tensor | None:  # shape: (n_tasks, n_rows, n_outputs)
+        """Predict each support row from its task's others, where there is a formula.
+
+        It is what `predict` answers after `adapt` to the support without the row. Tasks
+        have two rows or more; what stands for padding is not read.
+
+        Parameters
+        ----------
+        state : dict of str to Tensor
+            What `adapt` returned for the support.
+
+        support : Rows
+            The support.
+
+        Returns
+        -------
+        Tensor of shape (n_tasks, n_rows, n_outputs), or None
+            None where it would take as long as adapting to each support without a row.
+        """
+        return None
 
     def of_both(
         self, episodes: Episodes, function: Callable[[Tensor], Tensor]

@@ -25,8 +25,9 @@ from sklmeta.learners.encoders import (
     overwritten_statistics,
 )
 from sklmeta.learners.engine import Engine, Parameters, linear_stack, looped
-from sklmeta.learners.learner import Learner, State, TaskSpec, width_of
+from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.learners.losses import row_loss
+from sklmeta.learners.task_spec import width_of
 
 ENGINES = ("auto", "adjoint", "batched", "vmap", "loop")
 HEAD_INITS = ("shared", "prototypes")

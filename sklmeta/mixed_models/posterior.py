@@ -15,6 +15,10 @@ from sklmeta.mixed_models.linear import LinearMixedModel
 from sklmeta.mixed_models.moments import Moments
 
 
+BLOCK = 2**10
+"""Rows to gather their tasks' matrices for at a time."""
+
+
 class Posterior(NamedTuple):
     """Posterior of every task's coefficients: of fixed and random effects together."""
 
@@ -24,6 +28,20 @@ class Posterior(NamedTuple):
     gain: Tensor  # shape: (n_tasks, n_columns, n_factors)
     reached: Tensor  # shape: (n_tasks, n_columns, n_columns)
 
+    def leverage(
+        self,
+        rows: Tensor,  # shape: (n_samples, n_columns); the constant included
+        codes: Tensor,  # shape: (n_samples,)
+    ) -> Tensor:  # shape: (n_samples,)
+        """Variance of the random effects at each row, in units of the noise's.
+
+        Of a row that the task was adapted to, how far its target pulls its prediction:
+        without it the residual were one over one minus that as large.
+        """
+        pairs = zip(rows.split(BLOCK), codes.split(BLOCK), strict=True)
+        parts = [(z[:, None] @ self.gain[own])[:, 0].square().sum(-1) for z, own in pairs]
+        return torch.cat(parts)
+
     def variance(
         self,
         model: LinearMixedModel,
@@ -31,7 +49,7 @@ class Posterior(NamedTuple):
         codes: Tensor,  # shape: (n_samples,)
     ) -> Tensor:  # shape: (n_samples,)
         """Variance of a target: of the noise, the random and the fixed effects."""
-        random = (rows[:, None] @ self.gain[codes])[:, 0].square().sum(-1)
+        random = self.leverage(rows, codes)
         fixed = (rows[:, None] @ self.reached[codes])[:, 0]
         uncertain = torch.from_numpy(model.coef_covariance)
         # Of Student's t, whose degrees of freedom are more than two.

@@ -18,13 +18,8 @@ from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
 from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.encoders import MLP
-from sklmeta.learners.learner import (
-    ACTIVATION_BYTES,
-    Learner,
-    State,
-    TaskSpec,
-    width_of,
-)
+from sklmeta.learners.learner import ACTIVATION_BYTES, Learner, State, TaskSpec
+from sklmeta.learners.task_spec import width_of
 from sklmeta.model_based.aggregation import AttentionAggregation, MeanAggregation
 from sklmeta.model_based.amortised import AmortisedLearner
 

@@ -23,7 +23,7 @@ from sklmeta import (
 from sklmeta.auto._stacking import (
     WeightModel,
 )
-from sklmeta.auto._support_losses import leave_out, support_losses
+from sklmeta.auto._support_losses import adapt_and_judge, leave_out, look_ahead
 from sklmeta.data.kinds import TaskKind
 from sklmeta.data.validation import Table
 from sklmeta.datasets import make_classification_tasks, make_linear_tasks
@@ -65,27 +65,53 @@ def test_each_row_is_left_out_once_and_never_with_itself(sizes):
     assert len(np.unique(left.query_task)) == sum(n_folds)
 
 
-def test_support_losses_against_a_loop(tasks):
+@pytest.mark.parametrize("judged_by", ["rows", "fifths", "later"])
+def test_support_losses_against_a_loop(tasks, judged_by):
     X, y, task = tasks
     members = [model.fit(X, y, task=task) for _, model in two_ridges()]
     rows = np.flatnonzero((task < 3) & (np.arange(len(y)) % 3 == 0))
     codes = task[rows]
     table = Table(X, y, task, np.arange(20), TaskKind.REGRESSION)
-    found = support_losses(members, table.part(rows)._replace(labels=np.arange(3)))
-    for t in range(3):
-        own = rows[codes == t]
-        assert 2 <= len(own) <= 5 or len(own) == 6
-        folds = [np.arange(len(own)) % min(len(own), 5) == f for f in range(5)]
-        for m, member in enumerate(members):
+    part = table.part(rows)._replace(labels=np.arange(3))
+    for member in members:
+        _, found = adapt_and_judge(member, part, judged_by)
+        for t in range(3):
+            own = rows[codes == t]
             errors = []
-            for out in folds:
-                if not out.any():
-                    continue
-                new = adapted(member, X[own[~out]], y[own[~out]])
+            for kept, out in splits(len(own), judged_by):
+                new = adapted(member, X[own[kept]], y[own[kept]])
                 errors += list((new.predict(X[own[out]]) - y[own[out]]) ** 2)
-            assert found[t, m] == pytest.approx(np.mean(errors))
-    one_row = support_losses(members, table.part(np.array([0])).as_one_task())
-    assert np.isnan(one_row).all()
+            assert found[t] == pytest.approx(np.mean(errors))
+        _, one_row = adapt_and_judge(
+            member, table.part(np.array([0])).as_one_task(), judged_by
+        )
+        assert np.isnan(one_row).all()
+
+
+def splits(n_rows, judged_by):
+    """Rows to adapt to, and rows to predict from them."""
+    rows = np.arange(n_rows)
+    if judged_by == "later":
+        cuts = {max(1, int(share * n_rows)) for share in (0.5, 0.75)}
+        return [(rows[:cut], rows[cut:]) for cut in cuts]
+    n_folds = n_rows if judged_by == "rows" else min(n_rows, 5)
+    return [
+        (rows[rows % n_folds != i], rows[rows % n_folds == i]) for i in range(n_folds)
+    ]
+
+
+def test_later_rows_are_predicted_from_first_ones():
+    codes = np.array([0, 1, 1, 1, 1, 2, 2])
+    ahead = look_ahead(codes, 3)
+    found = {
+        (
+            tuple(ahead.support[ahead.support_task == v]),
+            tuple(ahead.query[ahead.query_task == v]),
+        )
+        for v in np.unique(ahead.query_task)
+    }
+    assert found == {((1, 2), (3, 4)), ((1, 2, 3), (4,)), ((5,), (6,))}
+    np.testing.assert_array_equal(ahead.query_code, codes[ahead.query])
 
 
 # The estimators ----------------------------------------------------------------------
@@ -163,7 +189,7 @@ def test_members_are_judged_on_tasks_they_have_not_seen():
     Spy.fits.clear()
     model = AutoMetaRegressor(estimators=[("spy", Spy())], cv=3, random_state=0)
     model.fit(X, y, task=task)
-    assert len(Spy.fits) > 6
+    assert len(Spy.fits) == 6  # to supports, and to these without some rows
     for seen, new in Spy.fits:
         assert not seen & new
         assert len(seen) == 6
@@ -263,7 +289,7 @@ def test_progress_on_request(tasks, capsys):
         estimators=two_ridges(), shots=[3], verbose=1, random_state=0
     )
     model.fit(*tasks)
-    assert "stacking: 100%" in capsys.readouterr().err
+    assert "fitting members: 100%" in capsys.readouterr().err
 
 
 def test_same_seed_same_result(tasks):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy.optimize import check_grad
 
-from sklmeta.auto._evidence import joined
 from sklmeta.auto._stacking import (
     Evidence,
     _blend_loss,
@@ -51,7 +50,7 @@ def test_gradient_of_the_blend(is_log_loss):
 
 def test_the_better_member_gets_the_weight():
     given = evidence(n_cases=300)
-    model = fit_weights(given, False)
+    model = fit_weights(given, False, 100)
     unknown = np.full((4, 3), np.nan)
     weights = model.weights(np.array([0, 1, 3, 10]), unknown)
     np.testing.assert_allclose(weights.sum(axis=1), 1)
@@ -65,7 +64,7 @@ def test_weights_follow_the_number_of_rows():
     noise = np.random.default_rng(2).normal(size=given.predictions.shape)
     scale = np.where(many[:, None], [2.0, 0.1, 2.0], [0.1, 2.0, 2.0])
     model = fit_weights(
-        given._replace(predictions=given.y[:, None] + scale * noise), False
+        given._replace(predictions=given.y[:, None] + scale * noise), False, 100
     )
     weights = model.weights(np.array([0, 1, 3, 10]), np.full((4, 3), np.nan))
     assert (weights.argmax(axis=1) == [0, 0, 1, 1]).all()
@@ -79,7 +78,7 @@ def test_weights_follow_the_losses_on_the_support():
     scale = 10.0 ** rng.uniform(-1, 1, (n_cases, 2))  # of each member, by task
     predictions = y[:, None] + scale[case] * rng.normal(size=(len(case), 2))
     given = Evidence(predictions, y, case, np.full(n_cases, 5), scale**2)
-    model = fit_weights(given, False)
+    model = fit_weights(given, False, 100)
     weights = model.weights(np.array([5, 5]), np.array([[1.0, 0.01], [0.01, 1.0]]))
     assert weights[0, 1] > 0.9
     assert weights[1, 0] > 0.9
@@ -95,11 +94,3 @@ def test_advantages_are_relative_and_bounded():
 def test_equal_weights_are_equal():
     weights = equal_weights(4, False).weights(np.array([3]), np.full((1, 4), np.nan))
     np.testing.assert_allclose(weights, 0.25)
-
-
-def test_joined_evidence_numbers_cases_through():
-    one, two = evidence(3), evidence(4)
-    both = joined([one, two])
-    assert len(both.shots) == 7
-    np.testing.assert_array_equal(np.unique(both.case), np.arange(7))
-    np.testing.assert_array_equal(both.case[len(one.y) :], two.case + 3)

@@ -1,0 +1,42 @@
+"""What a learner must know of the tasks."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sklmeta.data.kinds import TaskKind
+
+
+class TaskSpec(NamedTuple):
+    """What a learner must know about the tasks before it can be built.
+
+    Parameters
+    ----------
+    kind : {"regression", "shared", "own"}
+        What the targets are: numbers, classes that all tasks share, or classes of each
+        task's own.
+
+    input_shape : tuple of int
+        Shape of one row.
+
+    n_features_out : int
+        Width of the encoder's output.
+
+    n_classes : int
+        Number of shared classes; 0 otherwise.
+    """
+
+    kind: TaskKind | str
+    input_shape: tuple[int, ...]
+    n_features_out: int
+    n_classes: int
+
+
+def width_of(spec: TaskSpec, *, regression: int, own: int) -> int:
+    """Number of classes that are shared; where there are none, what is given."""
+    if spec.kind == TaskKind.SHARED:
+        return spec.n_classes
+    return own if spec.kind == TaskKind.OWN else regression
