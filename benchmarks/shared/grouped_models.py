@@ -27,7 +27,7 @@ def regressors(support: str) -> dict[str, Any]:
     meta: dict[str, Any] = {"support": support, "random_state": 0}
     boosting = HistGradientBoostingRegressor(random_state=0)
     return {
-        MIXED: mixed("Regressor", meta),
+        MIXED: sklmeta.MixedModelRegressor(),
         AUTO: sklmeta.AutoMetaRegressor(**meta),
         "Bayesian linear": sklmeta.BayesianLinearRegressor(**meta),
         "transformer": sklmeta.TransformerNeuralProcessRegressor(**meta),
@@ -59,7 +59,7 @@ def classifiers(support: str, shared_classes: bool) -> dict[str, Any]:
         return found | linear_discriminants()
     boosting = HistGradientBoostingClassifier(random_state=0)
     return {
-        **mixed_classifier(meta),
+        MIXED: sklmeta.MixedModelClassifier(),
         **found,
         "transformer": sklmeta.TransformerNeuralProcessClassifier(**meta),
         **episodic("Classifier", meta),
@@ -67,17 +67,6 @@ def classifiers(support: str, shared_classes: bool) -> dict[str, Any]:
         "pooled boosting + offset": Pooled(boosting, support="offset"),
         **with_support(boosting),
     }
-
-
-def mixed(suffix: str, meta: dict[str, Any]) -> Any:
-    if hasattr(sklmeta, f"MixedModel{suffix}"):
-        return getattr(sklmeta, f"MixedModel{suffix}")()
-    return sklmeta.BayesianLinearRegressor(hidden_layer_sizes=(), **meta)
-
-
-def mixed_classifier(meta: dict[str, Any]) -> dict[str, Any]:
-    known = hasattr(sklmeta, "MixedModelClassifier")
-    return {MIXED: mixed("Classifier", meta)} if known else {}
 
 
 def episodic(suffix: str, meta: dict[str, Any]) -> dict[str, Any]:

@@ -131,10 +131,11 @@ def summary(found: dict[str, dict[str, Figures]], is_loss: bool) -> list[str]:
             title = f"{setting} ({best})"
             compared = paired(title, own[AUTO], own[best], is_loss)
             pairs += [pair for pair in compared if pair.rows == k]
-    lines.append(
-        f"- {AUTO} is worse than the best single method, found on the same tasks, by "
-        f"more than the interval at {told(pairs)}."
-    )
+    if pairs:
+        lines.append(
+            f"- {AUTO} is worse than the best single method, found on the same tasks, "
+            f"by more than the interval at {told(pairs)}."
+        )
     if not is_loss:
         lines += behind_baselines(found)
     return lines
@@ -173,4 +174,5 @@ def behind_baselines(found: dict[str, dict[str, Figures]]) -> list[str]:
             for k, mean in means_of(own[AUTO]).items()
         ]
         parts.append(f"{setting} {', '.join(gains)}")
-    return [f"- {AUTO} less the best baseline: {'; '.join(parts)}."]
+    text = f"- {AUTO} less the best baseline: {'; '.join(parts)}."
+    return [text] if parts else []
