@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what editors and type checkers read; the names below are th
     from sklmeta.auto import AutoMetaRegressor as AutoMetaRegressor
     from sklmeta.baselines import FineTuneClassifier as FineTuneClassifier
     from sklmeta.baselines import FineTuneRegressor as FineTuneRegressor
+    from sklmeta.baselines import LDABaseline as LDABaseline
     from sklmeta.baselines import NearestCentroidBaseline as NearestCentroidBaseline
     from sklmeta.baselines import PerTask as PerTask
     from sklmeta.baselines import Pooled as Pooled
@@ -68,6 +69,7 @@ __getattr__, __dir__, __all__ = attach(
         "sklmeta.baselines": [
             "FineTuneClassifier",
             "FineTuneRegressor",
+            "LDABaseline",
             "NearestCentroidBaseline",
             "PerTask",
             "Pooled",

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from sklmeta.baselines.fine_tune import FineTuneClassifier, FineTuneRegressor
+from sklmeta.baselines.lda import LDABaseline
 from sklmeta.baselines.nearest_centroid import NearestCentroidBaseline
 from sklmeta.baselines.per_task import PerTask
 from sklmeta.baselines.pooled import Pooled
@@ -11,6 +12,7 @@ from sklmeta.baselines.pooled import Pooled
 __all__ = [
     "FineTuneClassifier",
     "FineTuneRegressor",
+    "LDABaseline",
     "NearestCentroidBaseline",
     "PerTask",
     "Pooled",

@@ -40,8 +40,11 @@ class Scaling(NamedTuple):
         return 1.0 if self.scale is None else self.scale
 
     @classmethod
-    def of(cls, X: NDArray) -> Scaling:
-        """Measure the columns of X (n_samples,) or (n_samples, n_features)."""
+    def of(cls, X: NDArray, *, common: bool = False) -> Scaling:
+        """Measure the columns of X (n_samples,) or (n_samples, n_features).
+
+        With `common`, all columns have one scale, the root of their mean variance.
+        """
         n_rows = 0
         largest, mean, square = (np.zeros(X.shape[1:]) for _ in range(3))
         for block in row_blocks(X):
@@ -66,6 +69,11 @@ class Scaling(NamedTuple):
         # A column of one value has a deviation of rounding errors.
         constant = deviation <= 10 * np.finfo(np.float64).eps * np.maximum(1, abs(mean))
         constant |= deviation * unit < np.finfo(np.float64).tiny / CLIP
+        if common:
+            deviation = np.where(constant, 0.0, deviation * unit)
+            top = deviation.max(initial=0.0) or 1.0
+            scale = top * np.sqrt(np.square(deviation / top).mean()) or 1.0
+            return cls(mean * unit, np.full_like(deviation, scale))
         return cls(mean * unit, np.where(constant, 1.0, deviation * unit))
 
     def apply(self, X: NDArray, *, out: NDArray) -> None:

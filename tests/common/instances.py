@@ -115,6 +115,7 @@ BASELINE_CLASSIFIERS = {
     "per_task_classifier": sklmeta.PerTask(LogisticRegression()),
     "pooled_classifier": sklmeta.Pooled(LogisticRegression()),
     "nearest_centroid": sklmeta.NearestCentroidBaseline(),
+    "lda": sklmeta.LDABaseline(),
     "mixed_model_classifier": sklmeta.MixedModelClassifier(),
     "auto_classifier": sklmeta.AutoMetaClassifier(
         estimators=[
