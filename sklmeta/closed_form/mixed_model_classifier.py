@@ -127,8 +127,8 @@ class MixedModelClassifier(ClassifierMixin, DeclaredParameters, AdaptableEstimat
     regularised logistic regression.
 
     Probabilities are averages over what is not known of a task, by MacKay's scaling of
-    the logit [2]_, for several classes of the difference of every two [3]_: the fewer
-    rows, the less sure. Adapting to a task without rows is the state after `fit`.
+    the logit [2]_, for several classes over 64 quasi-random draws of the logits: the
+    fewer rows, the less sure.
 
     The Laplace approximation takes variances for somewhat smaller than they are where
     tasks have a handful of rows of two classes.
@@ -140,9 +140,6 @@ class MixedModelClassifier(ClassifierMixin, DeclaredParameters, AdaptableEstimat
 
     .. [2] D. J. C. MacKay, "The Evidence Framework Applied to Classification Networks",
        Neural Computation, 1992.
-
-    .. [3] Z. Lu, E. Ie and F. Sha, "Mean-Field Approximation to Gaussian-Softmax
-       Integral with Application to Uncertainty Estimation", 2020.
 
     Examples
     --------

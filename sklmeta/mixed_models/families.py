@@ -14,10 +14,15 @@ import math
 from typing import Any, NamedTuple
 
 import torch
+from scipy.special import ndtri
+from scipy.stats.qmc import Sobol
 from torch import Tensor
 
 LARGEST_EXPONENT = 200.0
 """Predictors are cut here where they are exponents: squares of e^200 are finite."""
+
+N_POINTS = 32
+"""Of the integral over logits, each with either sign."""
 
 
 class Slopes(NamedTuple):
@@ -154,18 +159,22 @@ class Multinomial(Family):
     def predictive(
         self, mean: Tensor, covariance: Tensor, log_dispersion: float
     ) -> Tensor:  # shape: (n_samples, n_classes)
-        """Probabilities, by the mean field of Lu, Ie and Sha (2020).
+        """Probabilities, averaged over quasi-random draws of the logits.
 
-        The difference of every two logits is scaled as MacKay scales one, and so two
-        classes have the probabilities of the Bernoulli family.
+        MacKay's scaling, as of one logit, is further from the integral the more
+        classes there are. The draws are the same for all rows.
         """
-        logits, basis = self.logits(mean), self.basis
-        covariance = basis @ covariance @ basis.mT
-        own = covariance.diagonal(dim1=-2, dim2=-1)
-        variance = own[:, :, None] + own[:, None, :] - 2 * covariance
-        scale = (1 + math.pi / 8 * variance.clamp(min=0)).sqrt()
-        difference = (logits[:, None, :] - logits[:, :, None]) / scale
-        return (-difference.logsumexp(-1)).softmax(-1)
+        m = self.n_outputs
+        size = covariance.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None]
+        # It may be singular, and then round to indefinite.
+        jitter = 1e-10 * (1 + size) * torch.eye(m, dtype=mean.dtype)
+        root = torch.linalg.cholesky_ex(covariance + jitter)[0]
+        total = mean.new_zeros(len(mean), m + 1)
+        for draw in normal_points(m):
+            shift = root @ draw
+            for eta in (mean + shift, mean - shift):
+                total += self.logits(eta).softmax(-1)
+        return total / total.sum(-1, keepdim=True)
 
 
 class Poisson(Family):
@@ -326,6 +335,14 @@ def log_normal(
     relative_variance = squares + relative * (1 + squares)
     std = (own * level + level.square() * relative_variance).sqrt()
     return Predictive(level, std)
+
+
+def normal_points(n_columns: int) -> Tensor:  # shape: (N_POINTS, n_columns)
+    """Sobol's points as normal draws, to be taken with either sign."""
+    if not n_columns:
+        return torch.zeros(1, 0, dtype=torch.float64)
+    points = Sobol(n_columns, scramble=False).random(2 * N_POINTS)[N_POINTS:]
+    return torch.from_numpy(ndtri(points))
 
 
 def exp(x: Tensor) -> Tensor:
