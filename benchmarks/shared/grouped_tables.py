@@ -62,16 +62,17 @@ def best_single(found: dict[str, Figures], k: str, is_loss: bool) -> str:
 def lines_of(found: dict[str, dict[str, Figures]], is_loss: bool) -> list[str]:
     """Markdown: what it adds up to, then a table per set."""
     score = (
-        "RMSE in units of the standard deviation of y over all rows"
+        "RMSE, in units of the standard deviation of y over all rows"
         if is_loss
         else "Accuracy (tox21: area under the ROC curve)"
     )
     lines = [
-        f"{score}, of each task by number of labelled rows, averaged over draws, then",
-        "over tasks. In brackets the paired difference to the first row's model, with",
-        "its 95 % interval over tasks (Student's t); bold where zero is outside. `fit`",
-        "is the mean over folds in seconds, `one` the milliseconds of adapting to one",
-        "task alone and predicting its other rows, both on the clock of a shared",
+        f"{score},",
+        "of each task by number of labelled rows, averaged over draws, then over tasks.",
+        "In brackets the paired difference to the first row's model, with its 95 %",
+        "interval over tasks (Student's t); bold where zero is outside. `fit` is the mean",
+        "over folds in seconds, `one` the milliseconds of adapting to one task alone and",
+        "predicting its other rows, preparation included, on the clock of a shared",
         "machine. Intervals of fewer than 20 tasks promise more than they hold.",
         "",
         *summary({name: own for name, own in found.items() if own}, is_loss),
