@@ -13,13 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sklmeta._compat import Interval
+from sklmeta._compat import Interval, StrOptions
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.faces import PredictiveStdMixin
 from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.learners.losses import row_loss
 from sklmeta.learners.raw_features import RawFeaturesLearner
+from sklmeta.mixed_models.start import MixedStart
+
+ENCODED_VARIANCE = 1e-3
+"""What the encoder's features may explain at the start, beside a mixed model."""
+
+LEAST_VARIANCE = 1e-6
 
 
 class BayesianLinearLearner(RawFeaturesLearner):
@@ -47,6 +53,9 @@ class BayesianLinearLearner(RawFeaturesLearner):
         Smallest standard deviation of the noise, in units of the standardised target;
         it bounds the condition number of the systems to be solved.
 
+    starts : bool, default=False
+        Whether training starts from a mixed model.
+
     References
     ----------
     Harrison, Sharma and Pavone, "Meta-Learning Priors for Efficient Online Bayesian
@@ -60,8 +69,12 @@ class BayesianLinearLearner(RawFeaturesLearner):
         *,
         rank: int = 16,
         min_noise: float = 1e-2,
+        starts: bool = False,
     ):
         super().__init__(spec, encoder)
+        # Beside a mixed model a step of all the encoded features' weights at once must
+        # not be larger than one of a raw feature's.
+        self.encoded_scale = max(1, self.n_encoded) ** -0.5 if starts else 1.0
         n_features = self.n_encoded + self.n_raw + 1
         self.min_noise = min_noise
         self.prior_mean = nn.Parameter(torch.zeros(n_features))
@@ -75,12 +88,33 @@ class BayesianLinearLearner(RawFeaturesLearner):
         self.low_rank = nn.Parameter(low_rank)
         self.log_noise = nn.Parameter(torch.tensor(-2.0))
 
+    def start_from(self, start: MixedStart) -> None:
+        """Take the mixed model's prior for the raw features, and little for others."""
+        raw, rank = slice(self.n_encoded, None), self.low_rank.shape[1]
+        values, vectors = np.linalg.eigh(start.covariance)
+        kept = min(rank, len(values))
+        values, vectors = values[::-1][:kept], vectors[:, ::-1][:, :kept]
+        factors = vectors * np.sqrt(np.maximum(values, 0.0))
+        rest = np.diag(start.covariance) - np.square(factors).sum(1)
+        rest = np.maximum(rest, LEAST_VARIANCE)
+        with torch.no_grad():
+            self.prior_mean[raw] = torch.as_tensor(start.mean).float()
+            self.low_rank[raw] = 0.0
+            self.low_rank[raw, :kept] = torch.as_tensor(factors.copy()).float()
+            self.log_diagonal[raw] = torch.as_tensor(rest).log().float()
+            if self.n_encoded:
+                self.log_diagonal[: self.n_encoded] = math.log(ENCODED_VARIANCE)
+            noise = max(start.noise_variance - self.min_noise**2, 1e-8)
+            self.log_noise.fill_(math.log(noise))
+
     def features(
         self,
         X: Tensor,  # shape: (n_tasks, n_rows, *input)
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_features)
         """Encoder's features, raw features and a constant, in float64."""
         blocks = [*self.feature_blocks(X), X.new_ones(*X.shape[:2], 1)]
+        if self.n_encoded:
+            blocks[0] = blocks[0] * self.encoded_scale
         # Noise far below the signal makes the systems too ill-conditioned for float32:
         # pivots round to zero and a single episode's loss reaches 1e17.
         return torch.cat(blocks, dim=-1).to(torch.float64)
@@ -314,6 +348,7 @@ class BayesianLinearRegressor(PredictiveStdMixin, BaseMetaEstimator):
     """
 
     rank: int = 16
+    start: str | None = "mixed_model"
     n_shots: int | tuple[int, int] = (1, 20)
     n_query: int = 32
     # Many small meta-batches: with few tasks to learn from, the noise of the
@@ -325,7 +360,8 @@ class BayesianLinearRegressor(PredictiveStdMixin, BaseMetaEstimator):
     weight_decay: float = 0.01
 
     _parameter_constraints = {
-        "rank": [Interval(numbers.Integral, 0, None, closed="left")]
+        "rank": [Interval(numbers.Integral, 0, None, closed="left")],
+        "start": [StrOptions({"mixed_model"}), None],
     }
 
     @property
@@ -361,4 +397,7 @@ class BayesianLinearRegressor(PredictiveStdMixin, BaseMetaEstimator):
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
         encoder_or_none = self._unless_empty(encoder)
-        return BayesianLinearLearner(spec, encoder_or_none, rank=self.rank)
+        starts = self.start is not None
+        return BayesianLinearLearner(
+            spec, encoder_or_none, rank=self.rank, starts=starts
+        )

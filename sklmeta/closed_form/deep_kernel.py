@@ -147,6 +147,7 @@ class DeepKernelRegressor(PredictiveStdMixin, _DeepKernelAttributes):
     mean: str = "linear"
     objective: str = "marginal"
     raw: bool = False
+    start: str | None = "mixed_model"
     n_shots: int | tuple[int, int] = (1, 20)
     n_query: int = 32
     meta_batch_size: int = 4
@@ -155,7 +156,10 @@ class DeepKernelRegressor(PredictiveStdMixin, _DeepKernelAttributes):
     optimizer: str | type[torch.optim.Optimizer] = "AdamW"
     weight_decay: float = 0.01
 
-    _parameter_constraints = _CONSTRAINTS
+    _parameter_constraints = {
+        **_CONSTRAINTS,
+        "start": [StrOptions({"mixed_model"}), None],
+    }
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
         return DeepKernelLearner(
@@ -165,6 +169,7 @@ class DeepKernelRegressor(PredictiveStdMixin, _DeepKernelAttributes):
             mean=self.mean,
             objective=self.objective,
             raw=self.raw,
+            starts=self.start is not None,
         )
 
 

@@ -13,13 +13,18 @@ from torch.nn import functional as F
 
 from sklmeta.closed_form._cholesky import jittered_cholesky
 from sklmeta.closed_form._kernels import make_kernel
+from sklmeta.closed_form._mixed_prior import MixedPrior
 from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.learners.learner import ACTIVATION_BYTES, Learner, State, TaskSpec
 from sklmeta.learners.losses import row_loss
+from sklmeta.mixed_models.start import MixedStart
 
 OBJECTIVES = ("marginal", "predictive")
 MEANS = ("constant", "linear")
+
+LEARNED_VARIANCE = 0.05
+"""Of the learned kernel at the start, beside a mixed model's."""
 
 
 class DeepKernelLearner(Learner):
@@ -58,6 +63,9 @@ class DeepKernelLearner(Learner):
     raw : bool, default=False
         Whether the raw features stand beside the encoder's.
 
+    starts : bool, default=False
+        Whether a mixed model is part of the prior; in regression on tables alone.
+
     min_noise : float, default=1e-2
         Smallest standard deviation of the noise, in units of the standardised target;
         it bounds the condition number of the systems to be solved.
@@ -79,6 +87,7 @@ class DeepKernelLearner(Learner):
         mean: str = "constant",
         objective: str = "marginal",
         raw: bool = False,
+        starts: bool = False,
         min_noise: float = 1e-2,
     ):
         super().__init__(spec)
@@ -88,6 +97,7 @@ class DeepKernelLearner(Learner):
         self.uses_raw = raw and len(spec.input_shape) == 1
         n_raw = spec.input_shape[0] if self.uses_raw else 0
         n_features = spec.n_features_out + n_raw
+        self.n_learned = n_features
         self.kernel = make_kernel(kernel, n_features)
         self.log_noise = nn.Parameter(torch.tensor(-2.0))
         n_outputs = max(1, spec.n_classes)
@@ -98,17 +108,66 @@ class DeepKernelLearner(Learner):
             self.register_parameter("mean_weights", None)
         if spec.kind != TaskKind.REGRESSION:
             self.log_temperature = nn.Parameter(torch.tensor(0.0))
+        is_table = spec.kind == TaskKind.REGRESSION and len(spec.input_shape) == 1
+        self.mixed: MixedPrior | None = None
+        if starts and is_table:
+            self.mixed = MixedPrior(spec.input_shape[0])
+
+    def start_from(self, start: MixedStart) -> None:
+        """Put the mixed model into the prior, and little of the kernel beside it."""
+        if self.mixed is None:
+            return
+        self.mixed.start_from(start)
+        noise = max(start.noise_variance - self.min_noise**2, 1e-8)
+        with torch.no_grad():
+            self.log_noise.fill_(math.log(noise))
+            for term in self.kernel.parts():
+                term.log_variance.fill_(math.log(LEARNED_VARIANCE))
+
+    def decays(self, name: str) -> bool:
+        """A mean, a noise and a kernel are not to shrink: the encoder's weights are."""
+        return name.startswith("encoder.")
 
     def features(
         self,
         X: Tensor,  # shape: (n_tasks, n_rows, *input)
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_features)
-        """The encoder's features, and perhaps the raw ones, in float64."""
-        features = self.encode(X)
+        """The encoder's features, and perhaps the raw ones, in float64.
+
+        Where there is a mixed model, its design follows: X and a constant.
+        """
+        blocks = [self.encode(X)]
         if self.uses_raw:
-            features = torch.cat([features, X], dim=-1)
+            blocks.append(X)
+        if self.mixed is not None:
+            blocks += [X, X.new_ones(*X.shape[:2], 1)]
         # Noise far below the signal makes the systems too ill-conditioned for float32.
-        return features.to(torch.float64)
+        return torch.cat(blocks, dim=-1).to(torch.float64)
+
+    def covariance(
+        self,
+        left: Tensor,  # shape: (n_tasks, n_left, n_features)
+        right: Tensor,  # shape: (n_tasks, n_right, n_features)
+    ) -> Tensor:  # shape: (n_tasks, n_left, n_right)
+        """Prior covariances of the functions' values at all pairs of rows."""
+        n = self.n_learned
+        learned = self.kernel(left[..., :n], right[..., :n])
+        if self.mixed is None:
+            return learned
+        return learned + self.mixed.covariance(left[..., n:], right[..., n:])
+
+    def variances(
+        self,
+        rows: Tensor,  # shape: (n_tasks, n_rows, n_features)
+    ) -> Tensor:  # shape: (n_tasks, n_rows)
+        """Prior variances of the functions' values."""
+        n = self.n_learned
+        learned = self.kernel.diagonal(rows[..., :n])
+        return (
+            learned
+            if self.mixed is None
+            else learned + self.mixed.variance(rows[..., n:])
+        )
 
     def noise_variance(self) -> Tensor:  # shape: ()
         """Variance of a target about its task's function."""
@@ -236,7 +295,7 @@ class DeepKernelLearner(Learner):
         state: State,
         features: Tensor,  # shape: (n_tasks, n_rows, n_features)
     ) -> Tensor:  # shape: (n_tasks, n_rows, 2 or n_classes)
-        cross = self.kernel(features, state["features"]) * state["mask"][:, None]
+        cross = self.covariance(features, state["features"]) * state["mask"][:, None]
         mean = self._prior(features, state["level"]) + cross @ state["alpha"]
         white = torch.linalg.solve_triangular(state["factor"], cross.mT, upper=False)
         return self._output(mean, self._variance(features, white), state.get("absent"))
@@ -247,7 +306,7 @@ class DeepKernelLearner(Learner):
         white: Tensor,  # shape: (n_tasks, n_support, n_rows)
     ) -> Tensor:  # shape: (n_tasks, n_rows, 1)
         # The difference of two large numbers may round to below zero.
-        latent = (self.kernel.diagonal(features) - white.square().sum(1)).clamp(min=0)
+        latent = (self.variances(features) - white.square().sum(1)).clamp(min=0)
         return (latent + self.noise_variance())[..., None]
 
     def _output(
@@ -277,9 +336,11 @@ class DeepKernelLearner(Learner):
         features: Tensor,  # shape: (n_tasks, n_rows, n_features)
         level: Tensor,  # shape: (n_tasks, n_outputs)
     ) -> Tensor:  # shape: (n_tasks, 1 or n_rows, n_outputs)
-        mean = level[:, None]
+        mean, n = level[:, None], self.n_learned
         if self.mean_weights is not None:
-            mean = mean + features @ self.mean_weights.to(features.dtype)
+            mean = mean + features[..., :n] @ self.mean_weights.to(features.dtype)
+        if self.mixed is not None:
+            mean = mean + self.mixed.mean(features[..., n:])
         return mean
 
     def _residual(
@@ -302,7 +363,7 @@ class DeepKernelLearner(Learner):
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_rows)
         """Cholesky factor of the targets' covariance; padding has the unit matrix's."""
         mask = mask.to(features.dtype)
-        gram = self.kernel(features, features) * mask[:, :, None] * mask[:, None]
+        gram = self.covariance(features, features) * mask[:, :, None] * mask[:, None]
         noise = self.noise_variance() * mask + (1 - mask)
         return jittered_cholesky(gram + noise.diag_embed(), mask)
 

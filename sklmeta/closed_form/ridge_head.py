@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,11 +22,17 @@ from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.learners.losses import row_loss
 from sklmeta.learners.raw_features import RawFeaturesLearner
+from sklmeta.mixed_models.start import MixedStart
 
 SOLVERS = ("ridge", "logistic")
 
 MIN_PENALTY = 1e-6
 TRAINING_STEPS = 8
+
+ENCODED_VARIANCE = 1e-3
+"""Of the weights of the encoder's features, at the start beside a mixed model."""
+
+LEAST_VARIANCE = 1e-6
 
 
 class RidgeHeadLearner(RawFeaturesLearner):
@@ -82,6 +91,21 @@ class RidgeHeadLearner(RawFeaturesLearner):
             self.log_scale = nn.Parameter(torch.tensor(1.0))
         if spec.kind == TaskKind.SHARED:
             self.class_bias = nn.Parameter(torch.zeros(spec.n_classes))
+
+    def start_from(self, start: MixedStart) -> None:
+        """Take the mixed model's fixed effects, and its variances as penalties."""
+        # A weight's prior variance is noise / penalty, times its feature's squared
+        # scale; that of the encoded features, whose scale is not learned, is small.
+        variances = np.maximum(np.diag(start.covariance), LEAST_VARIANCE)
+        scales = np.sqrt(variances / ENCODED_VARIANCE)
+        head = torch.as_tensor(start.mean / scales, dtype=torch.float32)
+        logs = torch.as_tensor(np.log(scales), dtype=torch.float32)
+        noise = max(start.noise_variance, LEAST_VARIANCE)
+        with torch.no_grad():
+            self.prior_head[self.n_encoded :, 0] = head
+            self.log_raw_scale.copy_(logs[:-1] + 0.5 * math.log(self.n_raw))
+            self.log_height.copy_(logs[-1])
+            self.log_penalty.fill_(math.log(noise / ENCODED_VARIANCE))
 
     def features(
         self,
@@ -352,6 +376,7 @@ class RidgeHeadRegressor(MetaRegressorMixin, BaseMetaEstimator):
     (15,)
     """
 
+    start: str | None = "mixed_model"
     n_shots: int | tuple[int, int] = (1, 20)
     n_query: int = 32
     # As in `BayesianLinearRegressor`: the noise of small meta-batches keeps the
@@ -361,6 +386,8 @@ class RidgeHeadRegressor(MetaRegressorMixin, BaseMetaEstimator):
     lr: float = 1e-2
     optimizer: str | type[torch.optim.Optimizer] = "AdamW"
     weight_decay: float = 0.01
+
+    _parameter_constraints = {"start": [StrOptions({"mixed_model"}), None]}
 
     def _make_learner(self, spec: TaskSpec, encoder: nn.Module) -> Learner:
         return RidgeHeadLearner(spec, self._unless_empty(encoder))

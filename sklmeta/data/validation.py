@@ -90,6 +90,18 @@ class Table(NamedTuple):
             is_support=None,
         )
 
+    def of_tasks(self, rows: NDArray[np.bool_]) -> Table:
+        """Return these rows, of whole tasks, as a table of no other task."""
+        kept = np.flatnonzero(rows)
+        part = self.part(kept)
+        present = np.unique(part.codes)
+        support = None if self.is_support is None else self.is_support[kept]
+        return part._replace(
+            codes=np.searchsorted(present, part.codes),
+            labels=self.labels[present],
+            is_support=support,
+        )
+
     def as_one_task(self) -> Table:
         """Return the rows as one task's."""
         codes = np.zeros_like(self.codes)

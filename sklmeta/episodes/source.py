@@ -51,6 +51,7 @@ class EpisodeSource:
     meta_batch_size: int
     rng: np.random.Generator
     valid: list[Episodes] | None = None
+    rows: IntArray | None = None  # of the table, to learn from; None: all of them
     _stream: Iterator[Episodes] | None = None
 
     def draw(self) -> Episodes:
@@ -153,6 +154,7 @@ def _hold_out(source: EpisodeSource, data: Table, options: EpisodeOptions) -> No
         valid = _sampler(data, options)
         valid.usable = held_out
         source.sampler.usable = np.setdiff1d(usable, held_out)
+        source.rows = np.flatnonzero(~np.isin(data.codes, held_out))
         source.valid = _draw_valid(source, valid, max(n_valid, options.meta_batch_size))
         return
     if not data.one_table:
@@ -172,6 +174,7 @@ def _hold_out(source: EpisodeSource, data: Table, options: EpisodeOptions) -> No
             for _ in range(N_VALIDATION_BATCHES)
         ]
     source.sampler = _sampler(data, options, train_rows)
+    source.rows = train_rows
 
 
 def _held_out_rows(

@@ -23,6 +23,8 @@ from sklmeta.data.scaling import (
     check_targets,
 )
 from sklmeta.data.validation import Table
+from sklmeta.episodes.gather import gather_episodes
+from sklmeta.episodes.rows import Episodes
 from sklmeta.episodes.source import EpisodeOptions, make_source
 from sklmeta.estimator.parameters import Parameters
 from sklmeta.estimator.state import Fitted
@@ -30,6 +32,7 @@ from sklmeta.exceptions import warn
 from sklmeta.learners.encoders import unsaved_tensors
 from sklmeta.learners.learner import Learner
 from sklmeta.learners.torch_state import intra_op_threads, seeded_torch, to_numpy
+from sklmeta.mixed_models.start import mixed_start
 from sklmeta.training.callbacks import OnEpoch
 from sklmeta.training.compile import Compiler
 from sklmeta.training.loop import TrainingOptions, TrainingResult, meta_train
@@ -70,7 +73,7 @@ class MetaTraining:
         seed: int,
     ):
         self.params, self.table = params, table
-        self.device, self.seed = device, seed
+        self.device, self.seed, self.is_first = device, seed, before is None
         self.dtype = "float32" if table.X.dtype == np.float32 else "float64"
         if before is None:
             self.x_scaling, self.y_scaling = _scalings(params, table)
@@ -91,11 +94,20 @@ class MetaTraining:
             np.random.default_rng(seed),
         )
 
-    def run(self, learner: Learner, on_epoch: OnEpoch) -> TrainingResult:
-        """Meta-train the learner, in place."""
+    def run(
+        self,
+        learner: Learner,
+        on_epoch: OnEpoch,
+        n_updates: int | None = None,
+        on_start: Callable[[], object] | None = None,
+    ) -> TrainingResult:
+        """Meta-train the learner, in place, for `max_iter` updates or fewer."""
         params, device = self.params, self.device
+        self._start(learner)
         draw = learner.training_batches(self.source)
         learner.to(device)
+        if on_start is not None:
+            on_start()
         if params.compile:
             learner.compiler = Compiler(device)
         # What a user's module draws comes from torch's global generator.
@@ -107,10 +119,24 @@ class MetaTraining:
             return meta_train(
                 learner,
                 draw,
-                _training_options(params, device),
+                _training_options(params, device, n_updates),
                 valid_episodes=self.source.valid,
                 on_epoch=on_epoch,
             )
+
+    def _start(self, learner: Learner) -> None:
+        """Let a learner that can start from a mixed model do so, if it is asked to."""
+        table, rows = self.table, self.source.rows
+        wanted = getattr(self.params, "start", None) is not None and self.is_first
+        if not wanted or table.one_table or table.X.ndim != 2:
+            return
+        part = table if rows is None else table.part(rows)
+        X, y = np.empty(part.X.shape), np.empty(part.y.shape)
+        self.x_scaling.apply(part.X, out=X)
+        self.y_scaling.apply(part.y, out=y)
+        start = mixed_start(X, y, part.codes, part.n_tasks)
+        if start is not None:
+            learner.start_from(start)
 
     def fitted(self, weights: Mapping[str, Tensor]) -> Fitted:
         """Return what these weights leave on the estimator."""
@@ -151,13 +177,15 @@ def _episode_options(params: Parameters) -> EpisodeOptions:
         getattr(params, "n_way", None),
         params.support,
         params.meta_batch_size,
-        params.validation_fraction if params.early_stopping else None,
+        params.validation_fraction if params.early_stopping is True else None,
     )
 
 
-def _training_options(params: Parameters, device: str) -> TrainingOptions:
+def _training_options(
+    params: Parameters, device: str, n_updates: int | None
+) -> TrainingOptions:
     return TrainingOptions(
-        max_iter=params.max_iter,
+        max_iter=params.max_iter if n_updates is None else n_updates,
         lr=params.lr,
         lr_schedule=params.lr_schedule,
         optimizer=params.optimizer,
@@ -208,6 +236,22 @@ def warn_of_lost(trained: nn.Module, rebuilt: Callable[[], nn.Module]) -> None:
             "torch, and its state dict does not hold it: predictions will not know it. "
             "Make it a parameter, or a buffer with register_buffer."
         )
+
+
+def held_out_episodes(
+    training: MetaTraining, held: Table, n_draws: int
+) -> list[Episodes]:
+    """Episodes of other tasks, each of which comes once per draw, as it trains."""
+    source = make_source(
+        held,
+        _episode_options(training.params),
+        (training.x_scaling, training.y_scaling),
+        training.device,
+        np.random.default_rng(training.seed),
+    )
+    n_tasks = len(source.sampler.usable)
+    drawn = (source.sampler.sample(n_tasks, source.rng) for _ in range(n_draws))
+    return [gather_episodes(d, source.X, source.y, source.n_classes) for d in drawn]
 
 
 class EpochCallbacks:

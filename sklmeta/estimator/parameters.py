@@ -90,10 +90,14 @@ class Parameters(DeclaredParameters, BaseEstimator):
         what a module draws or shares over the tasks (dropout, batch statistics).
         "auto" chooses by the size of the network and of the tasks.
 
-    early_stopping : bool, default=False
-        Whether to hold out tasks (with fewer than ten: rows of each; from one table:
-        rows, or classes with `n_way`), stop when their loss no longer falls, and
-        return the best epoch's weights. An epoch is at most 100 meta-updates.
+    early_stopping : bool or "folds", default=False
+        True holds out tasks (with fewer than ten: rows of each; from one table: rows,
+        or classes with `n_way`), stops when their loss no longer falls, and returns the
+        best epoch's weights. An epoch is at most 100 meta-updates. "folds" trains on
+        all tasks, for as many updates as predicted held-out tasks best when each of
+        three folds of tasks (five, of fewer than 30 tasks) was held out once; where
+        fewer are as good within a standard error, for fewer, down to none. It takes
+        four to six times as long. One table has no tasks to hold out.
 
     validation_fraction : float, default=0.1
         Fraction to hold out with `early_stopping`.
@@ -183,7 +187,7 @@ class Parameters(DeclaredParameters, BaseEstimator):
     weight_decay: float = 0.0
     max_grad_norm: float | None = 10.0
     chunk_size: int | str = "auto"
-    early_stopping: bool = False
+    early_stopping: bool | str = False
     validation_fraction: float = 0.1
     n_iter_no_change: int = 10
     callbacks: Sequence[Any] | None = None
@@ -216,7 +220,7 @@ class Parameters(DeclaredParameters, BaseEstimator):
             StrOptions({"auto"}),
             Interval(numbers.Integral, 1, None, closed="left"),
         ],
-        "early_stopping": ["boolean"],
+        "early_stopping": ["boolean", StrOptions({"folds"})],
         "validation_fraction": [Interval(numbers.Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(numbers.Integral, 1, None, closed="left")],
         "callbacks": ["array-like", None],

@@ -205,6 +205,8 @@ class RecordsMixin:
                 model = None if model is None else self._restore(model)
                 new[name] = Adaptation(**{**new[name], "model": model})
         if "_fitted" in new:
+            if hasattr(type(self), "start"):  # early versions began from nothing
+                new.setdefault("start", None)
             new["_fitted"] = Fitted.restore(new["_fitted"])
             new["_learners"] = LearnerPool()
         super().__setstate__(new)  # type: ignore[misc]

@@ -32,9 +32,12 @@ from sklmeta.learners.encoders import (
 )
 from sklmeta.learners.losses import row_loss
 from sklmeta.learners.task_spec import TaskSpec
+from sklmeta.mixed_models.start import MixedStart
 
 if TYPE_CHECKING:
     from sklmeta.episodes.source import EpisodeSource
+
+__all__ = ["ACTIVATION_BYTES", "Learner", "State", "TaskSpec"]
 
 State = dict[str, Tensor]
 """What adaptation leaves behind: tensors with the tasks as their first dimension."""
@@ -233,6 +236,29 @@ class Learner(nn.Module):
             It must be what `adapt` returns for a support without rows.
         """
         return None
+
+    def start_from(self, start: MixedStart) -> None:
+        """Begin at a mixed model; called before training, if `start` asks for it.
+
+        Parameters
+        ----------
+        start : MixedStart
+            Fitted to the training rows, in the units in which the learner sees them.
+        """
+
+    def decays(self, name: str) -> bool:
+        """Whether `weight_decay` acts on a parameter: here, on all of them.
+
+        Parameters
+        ----------
+        name : str
+            As `named_parameters` has it.
+
+        Returns
+        -------
+        bool
+        """
+        return True
 
     def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
         """Return each episode's loss, which meta-training lowers on average.

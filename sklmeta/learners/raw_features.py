@@ -41,3 +41,7 @@ class RawFeaturesLearner(Learner):
         """The encoder's features, if there is one, and the raw ones, if used."""
         blocks = [] if self.encoder is None else [self.encode(X)]
         return [*blocks, X.flatten(2)] if self.uses_raw else blocks
+
+    def decays(self, name: str) -> bool:
+        """A prior, a noise and a kernel are not to shrink: the encoder's weights are."""
+        return name.startswith("encoder.")

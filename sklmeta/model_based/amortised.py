@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -13,15 +15,34 @@ from sklmeta.episodes.rows import Episodes, Rows, empty_some_supports
 from sklmeta.learners.learner import State, TaskSpec
 from sklmeta.learners.losses import gaussian_nll, masked_mean, row_loss
 from sklmeta.learners.raw_features import RawFeaturesLearner
+from sklmeta.mixed_models.start import MixedStart
+from sklmeta.model_based.mixed_skip import MixedSkip
+
+
+class Reference(NamedTuple):
+    """From what, and in what unit, a target's deviations are counted."""
+
+    mean: Tensor  # shape: (n_tasks, n_rows or 1, 1)
+    log_std: Tensor  # shape: (n_tasks or 1, n_rows or 1, 1)
+
+    def deviation(self, y: Tensor) -> Tensor:  # shape: (n_tasks, n_rows, 1)
+        """Targets as they enter a network."""
+        return (y[..., None] - self.mean) * (-self.log_std).exp()
+
+    def place(self, deviation: Tensor) -> Tensor:
+        """A network's deviations as means."""
+        return self.mean + self.log_std.exp() * deviation
 
 
 class AmortisedLearner(RawFeaturesLearner):
     """Base of the learners that read a support of any size, none included.
 
-    In regression targets enter, and means leave, as deviations from the level
-    ``(k * mean(y) + kappa * mu) / (k + kappa)`` of the k support rows, with learned
-    kappa and mu. Shifts of the level between tasks are harmless, one row keeps its
-    level and an empty support has mu.
+    In regression targets enter, and means leave, as deviations from a reference: from
+    the level ``(k * mean(y) + kappa * mu) / (k + kappa)`` of the k support rows, with
+    learned kappa and mu, so that shifts of the level between tasks are harmless, one
+    row keeps its level and an empty support has mu; or, with `skips`, from the
+    posterior mean of a mixed model, in units of its standard deviation. Rows enter
+    together with these two.
 
     Parameters
     ----------
@@ -31,6 +52,13 @@ class AmortisedLearner(RawFeaturesLearner):
     encoder : nn.Module or None
         Maps (n, *input) to (n, spec.n_features_out). None leaves the raw features.
 
+    skips : bool, default=False
+        Whether a mixed model stands beside the network; in regression on rows of
+        numbers alone.
+
+    min_noise : float, default=1e-2
+        Smallest predicted standard deviation, in units of the standardised target.
+
     beta : float, default=0.5
         In training a row's negative log-likelihood is multiplied by its predicted
         variance to this power (Seitzer et al., "On the Pitfalls of Heteroscedastic
@@ -38,13 +66,36 @@ class AmortisedLearner(RawFeaturesLearner):
         the variance has grown.
     """
 
-    def __init__(self, spec: TaskSpec, encoder: nn.Module | None, *, beta: float = 0.5):
+    def __init__(
+        self,
+        spec: TaskSpec,
+        encoder: nn.Module | None,
+        *,
+        skips: bool = False,
+        min_noise: float = 1e-2,
+        beta: float = 0.5,
+    ):
         super().__init__(spec, encoder)
-        self.beta = beta
+        self.beta, self.min_noise = beta, min_noise
         self.row_width = self.n_encoded + self.n_raw
-        if spec.kind == TaskKind.REGRESSION:
+        self.skip: MixedSkip | None = None
+        if spec.kind != TaskKind.REGRESSION:
+            return
+        if skips and self.uses_raw:
+            self.skip = MixedSkip(self.n_raw)
+            self.row_width += 2
+        else:
             self.level = nn.Parameter(torch.tensor(0.0))  # mu
             self.log_level_strength = nn.Parameter(torch.tensor(-1.0))  # log kappa
+
+    def start_from(self, start: MixedStart) -> None:
+        """Put the mixed model beside the network."""
+        if self.skip is not None:
+            self.skip.start_from(start, self.min_noise)
+
+    def decays(self, name: str) -> bool:
+        """All of the network's weights."""
+        return name not in ("level", "log_level_strength")
 
     def row_features(
         self,
@@ -54,10 +105,38 @@ class AmortisedLearner(RawFeaturesLearner):
         blocks = self.feature_blocks(X)
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1)
 
-    def level_of(self, support: Rows) -> Tensor:  # shape: (n_tasks,)
+    def refer(self, support: Rows) -> State:
+        """What a support says of the reference; nothing for classes."""
+        if self.spec.kind != TaskKind.REGRESSION:
+            return {}
+        if self.skip is not None:
+            return self.skip.adapt(support)
         strength = self.log_level_strength.exp()
         total = (support.y * support.mask).sum(1) + strength * self.level
-        return total / (support.mask.sum(1) + strength)
+        return {"level": total / (support.mask.sum(1) + strength)}
+
+    def reference(
+        self,
+        state: State,
+        X: Tensor,  # shape: (n_tasks, n_rows, *input)
+    ) -> Reference | None:
+        """The reference at some rows; None for classes."""
+        if self.skip is not None:
+            return Reference(*self.skip.describe(state, X))
+        if self.spec.kind != TaskKind.REGRESSION:
+            return None
+        return Reference(state["level"][:, None, None], X.new_zeros(1, 1, 1))
+
+    def row_inputs(
+        self,
+        X: Tensor,  # shape: (n_tasks, n_rows, *input)
+        reference: Reference | None,
+    ) -> Tensor:  # shape: (n_tasks, n_rows, row_width)
+        """The rows' features and, where it stands beside them, the mixed model's."""
+        features = self.row_features(X)
+        if self.skip is None or reference is None:
+            return features
+        return torch.cat([features, *reference], dim=-1)
 
     def prior_state(self) -> State | None:
         """State of one task with an empty support; None for own classes."""

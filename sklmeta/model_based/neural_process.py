@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Sequence
 
@@ -21,7 +22,7 @@ from sklmeta.learners.encoders import MLP
 from sklmeta.learners.learner import ACTIVATION_BYTES, Learner, State, TaskSpec
 from sklmeta.learners.task_spec import width_of
 from sklmeta.model_based.aggregation import AttentionAggregation, MeanAggregation
-from sklmeta.model_based.amortised import AmortisedLearner
+from sklmeta.model_based.amortised import AmortisedLearner, Reference
 
 AGGREGATIONS = ("mean", "attention")
 
@@ -49,7 +50,7 @@ class NeuralProcessLearner(AmortisedLearner):
 
     Parameters
     ----------
-    spec, encoder, beta
+    spec, encoder, skips, beta
         As in `AmortisedLearner`.
 
     aggregation, d_model, n_layers, n_heads
@@ -68,15 +69,15 @@ class NeuralProcessLearner(AmortisedLearner):
         d_model: int = 128,
         n_layers: int = 3,
         n_heads: int = 4,
+        skips: bool = False,
         min_noise: float = 1e-2,
         beta: float = 0.5,
     ):
-        super().__init__(spec, encoder, beta=beta)
+        super().__init__(spec, encoder, skips=skips, min_noise=min_noise, beta=beta)
         if aggregation not in AGGREGATIONS:
             raise ValueError(
                 f"aggregation must be one of {AGGREGATIONS}, got {aggregation!r}."
             )
-        self.min_noise = min_noise
         self.by_class = spec.kind == TaskKind.OWN
         n_outputs = width_of(spec, regression=2, own=1)
         width = self.row_width + width_of(spec, regression=1, own=0)
@@ -85,6 +86,10 @@ class NeuralProcessLearner(AmortisedLearner):
         self.read_row = nn.Linear(self.row_width, d_model)
         self.read_context = nn.Linear(d_model, d_model, bias=False)
         self.decode = _network(d_model, d_model, n_outputs, n_layers - 1)
+        if self.skip is not None:  # which is what training starts from
+            last = self.decode[-1]
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
         self.aggregation: MeanAggregation | AttentionAggregation
         if aggregation == "mean":
             self.aggregation = MeanAggregation(d_model)
@@ -108,12 +113,12 @@ class NeuralProcessLearner(AmortisedLearner):
             and ``bias`` (n_tasks, n_rows + 1) or ``members`` (n_tasks, n_rows,
             n_classes). For regression also ``level`` (n_tasks,).
         """
-        features = self.row_features(support.X)
-        state: State = {}
+        state = self.refer(support)
+        reference = self.reference(state, support.X)
+        features = self.row_inputs(support.X, reference)
         labels = [features]
-        if self.spec.kind == TaskKind.REGRESSION:
-            state["level"] = self.level_of(support)
-            labels.append((support.y - state["level"][:, None])[..., None])
+        if reference is not None:
+            labels.append(reference.deviation(support.y))
         elif self.spec.kind == TaskKind.SHARED:
             one_hot = F.one_hot(support.y, self.spec.n_classes)
             labels.append(one_hot.to(features.dtype))
@@ -127,25 +132,35 @@ class NeuralProcessLearner(AmortisedLearner):
         X: Tensor,  # shape: (n_tasks, n_rows, *input)
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
         """Mean and log-variance, or logits of the classes."""
-        features = self.row_features(X)
+        reference = self.reference(state, X)
+        features = self.row_inputs(X, reference)
         if torch.is_grad_enabled() or not self.by_class:
-            return self._decode(state, features)
+            return self._decode(state, features, reference)
         n_bytes = features.element_size() * len(X) * self.read_row.out_features
         n_classes = self.aggregation.n_groups(state)
         size = max(1, DECODED_BYTES // max(1, n_bytes * n_classes))
-        parts = [self._decode(state, part) for part in features.split(size, dim=1)]
+        parts = [
+            self._decode(state, part, None) for part in features.split(size, dim=1)
+        ]
         return torch.cat(parts, dim=1)
 
-    def _decode(self, state: State, features: Tensor) -> Tensor:
+    def _decode(
+        self, state: State, features: Tensor, reference: Reference | None
+    ) -> Tensor:
         context = self.aggregation.recall(state, features)
         hidden = self.read_row(features)[:, :, None] + self.read_context(context)
         output = self.decode(hidden.relu())  # (n_tasks, n_rows, n_groups, n_outputs)
         if self.by_class:
             return output[..., 0]
         output = output[:, :, 0]
-        if self.spec.kind == TaskKind.SHARED:
+        if reference is None:
             return output
-        mean = output[..., :1] + state["level"][:, None, None]
+        mean = reference.place(output[..., :1])
+        if self.skip is not None:
+            # One at zero, where nothing was learned; its logarithm grows slowly too.
+            factor = F.softplus(output[..., 1:] + math.log(math.e - 1))
+            noise = self.min_noise + factor * reference.log_std.exp()
+            return torch.cat([mean, 2 * noise.log()], dim=-1)
         # A softplus, as in the paper: far from the training rows its logarithm grows
         # slowly, where a linear log-variance overflows.
         noise = self.min_noise + F.softplus(output[..., 1:])
@@ -207,6 +222,7 @@ class _NeuralProcessParameters(BaseMetaEstimator):
             d_model=self.d_model,
             n_layers=self.n_layers,
             n_heads=self.n_heads,
+            skips=getattr(self, "start", None) is not None,
         )
 
 
@@ -285,6 +301,10 @@ class NeuralProcessRegressor(PredictiveStdMixin, _NeuralProcessParameters):
     >>> y_mean.shape, y_std.shape
     ((9,), (9,))
     """
+
+    start: str | None = "mixed_model"
+
+    _parameter_constraints = {"start": [StrOptions({"mixed_model"}), None]}
 
 
 class NeuralProcessClassifier(MetaClassifierMixin, _NeuralProcessParameters):

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklmeta._compat import Interval
+from sklmeta._compat import Interval, StrOptions
 from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
 from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.learner import Learner, State, TaskSpec
-from sklmeta.model_based.amortised import AmortisedLearner
+from sklmeta.model_based.amortised import AmortisedLearner, Reference
 from sklmeta.model_based.attention import AttentionLayer, padding_bias, same_class_bias
 
 
@@ -31,7 +31,7 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
     predicted in one pass and never depends on another. A learned key and value stand
     beside the support's: attention to an empty support is attention to them.
 
-    - Regression: targets enter, and means leave, as deviations from a level.
+    - Regression: targets enter, and means leave, as deviations from a reference.
     - Shared classes: a learned embedding of a support row's class enters, a linear
       map gives the logits.
     - Own classes: support rows of one class attend to each other with a learned bias of
@@ -41,7 +41,7 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
 
     Parameters
     ----------
-    spec, encoder, beta
+    spec, encoder, skips, beta
         As in `AmortisedLearner`.
 
     d_model, n_layers, n_heads : int
@@ -59,10 +59,11 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
         d_model: int = 64,
         n_layers: int = 3,
         n_heads: int = 4,
+        skips: bool = False,
         min_noise: float = 1e-2,
         beta: float = 0.5,
     ):
-        super().__init__(spec, encoder, beta=beta)
+        super().__init__(spec, encoder, skips=skips, min_noise=min_noise, beta=beta)
         if d_model % n_heads:
             raise ValueError(
                 f"n_heads must divide d_model, got n_heads={n_heads} and "
@@ -78,6 +79,9 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
             self.log_min_variance = 2 * math.log(min_noise)
             self.embed_target = nn.Linear(1, d_model, bias=False)
             self.head = nn.Linear(d_model, 2)
+            if self.skip is not None:  # which is what training starts from
+                nn.init.zeros_(self.head.weight)
+                nn.init.zeros_(self.head.bias)
         elif spec.kind == TaskKind.SHARED:
             self.embed_class = nn.Embedding(spec.n_classes, d_model)
             self.head = nn.Linear(d_model, spec.n_classes)
@@ -105,18 +109,20 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
         X: Tensor,  # shape: (n_tasks, n_rows, *input)
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
         """Mean and log-variance, or logits of the classes."""
-        rows = self.embed_row(self.row_features(X))
+        reference = self.reference(state, X)
+        rows = self.embed_row(self.row_inputs(X, reference))
         bias = state["bias"][:, None, None]
         for i, layer in enumerate(cast(Sequence[AttentionLayer], self.layers)):
             key, value = state["keys"][:, i], state["values"][:, i]
             rows = layer(rows, layer.norm(rows), key, value, bias)
-        return self._read_out(rows, state)
+        return self._read_out(rows, state, reference)
 
     def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
         """Loss of the query; both sets pass through the layers side by side."""
         support, query = episodes
         state, rows = self._contextualise(support, query.X)
-        return self.query_loss(self._read_out(rows, state), query)
+        reference = self.reference(state, query.X)
+        return self.query_loss(self._read_out(rows, state, reference), query)
 
     def _contextualise(
         self,
@@ -125,8 +131,9 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
     ) -> tuple[State, Tensor]:  # the state; (n_tasks, n_query, d_model)
         n_rows = support.X.shape[1]
         X = support.X if query_X is None else torch.cat([support.X, query_X], dim=1)
-        rows = self.embed_row(self.row_features(X))
-        state, labels = self._embed_labels(support)
+        state = self.refer(support)
+        rows = self.embed_row(self.row_inputs(X, self.reference(state, X)))
+        labels = self._embed_labels(state, support)
         rows = torch.cat([rows[:, :n_rows] + labels, rows[:, n_rows:]], dim=1)
         state["bias"] = padding_bias(support.mask)
         keys, values = [], []
@@ -150,26 +157,32 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
         return state, rows[:, n_rows:]
 
     def _embed_labels(
-        self, support: Rows
-    ) -> tuple[State, Tensor]:  # the level; (n_tasks, n_rows, d_model)
-        if self.spec.kind == TaskKind.REGRESSION:
-            level = self.level_of(support)
-            deviation = (support.y - level[:, None])[..., None]
-            return {"level": level}, self.is_support + self.embed_target(deviation)
+        self, state: State, support: Rows
+    ) -> Tensor:  # shape: (n_tasks, n_rows, d_model)
+        reference = self.reference(state, support.X)
+        if reference is not None:
+            return self.is_support + self.embed_target(reference.deviation(support.y))
         if self.spec.kind == TaskKind.SHARED:
-            return {}, self.is_support + self.embed_class(support.y)
-        return {}, self.is_support
+            return self.is_support + self.embed_class(support.y)
+        return self.is_support
 
     def _read_out(
         self,
         rows: Tensor,  # shape: (n_tasks, n_rows, d_model)
         state: State,
+        reference: Reference | None,
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
         output = self.head(self.norm(rows))
-        if self.spec.kind == TaskKind.REGRESSION:
-            mean = output[..., :1] + state["level"][:, None, None]
+        if reference is not None:
             floor = output.new_tensor(self.log_min_variance)
-            return torch.cat([mean, torch.logaddexp(output[..., 1:], floor)], dim=-1)
+            log_variance = output[..., 1:] + 2 * reference.log_std
+            return torch.cat(
+                [
+                    reference.place(output[..., :1]),
+                    torch.logaddexp(log_variance, floor),
+                ],
+                dim=-1,
+            )
         if self.spec.kind == TaskKind.SHARED:
             return output
         distance = output[:, :, None] - state["prototypes"][:, None]
@@ -204,6 +217,7 @@ class _TransformerParameters(BaseMetaEstimator):
             d_model=self.d_model,
             n_layers=self.n_layers,
             n_heads=self.n_heads,
+            skips=getattr(self, "start", None) is not None,
         )
 
 
@@ -266,6 +280,10 @@ class TransformerNeuralProcessRegressor(PredictiveStdMixin, _TransformerParamete
     >>> y_mean.shape, y_std.shape
     ((9,), (9,))
     """
+
+    start: str | None = "mixed_model"
+
+    _parameter_constraints = {"start": [StrOptions({"mixed_model"}), None]}
 
 
 class TransformerNeuralProcessClassifier(MetaClassifierMixin, _TransformerParameters):

@@ -153,6 +153,9 @@ def _make_net(
         valid = predefined_split(FixedEpisodes(valid_episodes))
     optimizer = _optimizer_class(options.optimizer)
     arguments = {**_fused(optimizer, options, learner), **options.optimizer_params}
+    names = [name for name, _ in learner.named_parameters() if not learner.decays(name)]
+    if names and arguments.get("weight_decay"):
+        arguments["param_groups"] = [(name, {"weight_decay": 0.0}) for name in names]
     net = MetaNet(
         learner,
         criterion=MeanLoss,

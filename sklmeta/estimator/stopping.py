@@ -1,0 +1,138 @@
+"""How many meta-updates pay: asked of tasks held out in folds, before all are used."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone
+from torch import Tensor
+
+from sklmeta.data.kinds import TaskKind
+from sklmeta.data.validation import Table
+from sklmeta.episodes.rows import Episodes
+from sklmeta.estimator.fitting import MetaTraining, held_out_episodes
+from sklmeta.estimator.parameters import Parameters
+from sklmeta.learners.learner import Learner
+from sklmeta.learners.losses import masked_mean, row_loss
+from sklmeta.training.net import UPDATES_PER_EPOCH
+
+FEW_TASKS = 30
+N_FOLDS = {True: 5, False: 3}
+"""Where tasks are few, more folds leave more of them to learn from."""
+
+LEAST_IN_FOLD = 2
+N_DRAWS = 4
+
+BEYOND_DOUBT = 4.0
+"""Standard errors by which training must pay in the first folds to spare the others."""
+
+PATIENCE = 2
+"""Epochs, all worse than an earlier one by a standard error, that end a fold."""
+
+Floats = NDArray[np.float64]
+
+BuildLearner = Callable[[], Learner]
+
+
+def choose_updates(
+    params: Parameters, table: Table, device: str, seed: int, build: BuildLearner
+) -> int:
+    """Return the number of meta-updates at which held-out tasks are predicted best.
+
+    Each fold of tasks is held out once from a training like the one to come. Fewer
+    updates, none included, are preferred where the best are not better by more than a
+    standard error over the tasks: the "one standard error" rule (Breiman et al., 1984).
+
+    Parameters
+    ----------
+    params : Parameters
+        Of the estimator.
+
+    table : Table
+        Rows of the training tasks.
+
+    device : str
+    seed : int
+    build : callable
+        Returns a learner with its first weights.
+    """
+    usable = np.flatnonzero(table.sizes >= 2)
+    n_folds = min(N_FOLDS[len(usable) < FEW_TASKS], len(usable) // LEAST_IN_FOLD)
+    if n_folds < 2 or not params.max_iter:
+        return int(params.max_iter)
+    alone = clone(params).set_params(callbacks=None, verbose=0, early_stopping=False)
+    fold_of = np.full(table.n_tasks, -1)
+    fold_of[usable] = np.random.default_rng(seed).permutation(len(usable)) % n_folds
+    curves = []
+    for fold in range(n_folds):
+        held = fold_of[table.codes] == fold
+        parts = table.of_tasks(~held), table.of_tasks(held)
+        with warnings.catch_warnings():  # heard in the training that counts
+            warnings.simplefilter("ignore")
+            curves.append(_curve(alone, parts, device, seed, build()))
+        losses = np.concatenate(curves, axis=1)  # (n_epochs + 1, n_episodes)
+        chosen, is_beyond_doubt = _least_that_is_as_good(losses)
+        if is_beyond_doubt:
+            break
+    return round(params.max_iter * chosen / (len(losses) - 1))
+
+
+def _least_that_is_as_good(losses: Floats) -> tuple[int, bool]:
+    """The epoch, and whether all updates are better than none beyond any doubt."""
+    best = int(losses.mean(axis=1).argmin())
+    worse, error = _compared(losses, best)
+    first = int(np.flatnonzero(worse <= error)[0])
+    return first, first == len(losses) - 1 and worse[0] > BEYOND_DOUBT * error[0]
+
+
+def _compared(losses: Floats, best: int) -> tuple[Floats, Floats]:
+    """How much worse each epoch is than the best, and the standard error of that."""
+    worse = losses - losses[best]
+    n_tasks = worse.shape[1] / N_DRAWS  # it is they that differ from one another
+    return worse.mean(axis=1), worse.std(axis=1) / np.sqrt(n_tasks)
+
+
+def _curve(
+    params: Parameters,
+    parts: tuple[Table, Table],
+    device: str,
+    seed: int,
+    learner: Learner,
+) -> Floats:  # shape: (n_epochs + 1, n_episodes)
+    """Losses of held-out tasks, before training and after every epoch of it."""
+    train, held = parts
+    training = MetaTraining(params, train, None, device, seed)
+    episodes = held_out_episodes(training, held, N_DRAWS)
+    curve: list[Floats] = []
+
+    def judge(*unused: Any) -> bool:
+        learner.eval()
+        with torch.no_grad():
+            losses = [_losses(learner, part) for part in episodes]
+        curve.append(torch.cat(losses).double().cpu().numpy())
+        so_far = np.stack(curve)
+        worse, error = _compared(so_far, int(so_far.mean(axis=1).argmin()))
+        return len(curve) > PATIENCE and bool((worse > error)[-PATIENCE:].all())
+
+    training.run(learner, judge, on_start=judge)
+    n_epochs = math.ceil(params.max_iter / UPDATES_PER_EPOCH)
+    curve += curve[-1:] * (1 + n_epochs - len(curve))
+    return np.stack(curve)
+
+
+def _losses(learner: Learner, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
+    """Root mean squared errors, or the loss of classes."""
+    support, query = episodes
+    output = learner.predict(learner.adapt(support), query.X)
+    if learner.spec.kind != TaskKind.REGRESSION:
+        return row_loss(output, query)
+    return masked_mean((output[..., 0] - query.y).square(), query.mask).sqrt()
