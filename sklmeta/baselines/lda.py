@@ -14,7 +14,11 @@ from sklearn.utils import ClassifierTags
 
 from sklmeta._compat import StrOptions
 from sklmeta.baselines._base import BaselineEstimator
-from sklmeta.baselines._discriminants import (
+from sklmeta.data.codes import IntArray
+from sklmeta.data.kinds import TaskKind
+from sklmeta.data.scaling import Scaling
+from sklmeta.data.validation import Table
+from sklmeta.mixed_models.discriminants import (
     Cells,
     Parts,
     Space,
@@ -22,11 +26,7 @@ from sklmeta.baselines._discriminants import (
     find_space,
     of_equal_length,
 )
-from sklmeta.baselines._held_out import held_out
-from sklmeta.data.codes import IntArray
-from sklmeta.data.kinds import TaskKind
-from sklmeta.data.scaling import Scaling
-from sklmeta.data.validation import Table
+from sklmeta.mixed_models.held_out_classes import choose, scaled_rows
 
 
 class LDABaseline(BaselineEstimator):
@@ -153,8 +153,11 @@ class LDABaseline(BaselineEstimator):
         if shared:
             self._log_prior = np.log(np.bincount(index) / len(index))
         parts = Parts(cell, labels // n_classes, prior_of)
-        self._choose(table.X, parts)
-        scaling = _scaling(table.X, self.standardize_)
+        choice = choose(
+            table.X, parts, self._log_prior, self.standardize, self.normalize
+        )
+        self.standardize_, self.normalize_, self.temperature_ = choice
+        scaling = Scaling.of(table.X, common=not self.standardize_)
         self._scaling: tuple[Any, ...] = tuple(scaling)
         Z = self._scaled(table.X)
         space = find_space(Z, parts, standardize=self.standardize_)
@@ -170,24 +173,6 @@ class LDABaseline(BaselineEstimator):
         return cells_of(
             space, Z, np.zeros_like(index[known]), index[known], 1, n_classes
         )
-
-    def _choose(self, X: NDArray, parts: Parts) -> None:
-        """Set what "auto" leaves open, and the temperature."""
-        best = np.inf
-        self.standardize_, self.normalize_ = (
-            default if given == "auto" else given
-            for given, default in ((self.standardize, True), (self.normalize, False))
-        )
-        self.temperature_ = 1.0
-        either = [True, False]
-        normalize = either if self.normalize == "auto" else [self.normalize]
-        for standardize in either if self.standardize == "auto" else [self.standardize]:
-            Z = _rows(X, _scaling(X, standardize))
-            found = held_out(Z, parts, self._log_prior, standardize, normalize)
-            for chosen, (loss, temperature) in found.items():
-                if loss < best:
-                    best, self.temperature_ = loss, temperature
-                    self.standardize_, self.normalize_ = standardize, chosen
 
     def _specialise(self, table: Table) -> Cells:
         assert table.classes is not None
@@ -222,7 +207,7 @@ class LDABaseline(BaselineEstimator):
         return logits + self._log_prior
 
     def _scaled(self, X: NDArray) -> NDArray[np.float64]:  # shape: (n_rows, n_features)
-        return _rows(X, Scaling(*self._scaling))
+        return scaled_rows(X, Scaling(*self._scaling))
 
     def _options(self, X: Any) -> dict[str, Any]:
         return {**super()._options(X), "allow_nd": True}
@@ -233,13 +218,3 @@ class LDABaseline(BaselineEstimator):
         tags.estimator_type = "classifier"
         tags.classifier_tags = ClassifierTags()
         return tags
-
-
-def _scaling(X: NDArray, standardize: bool) -> Scaling:
-    return Scaling.of(X, common=not standardize)
-
-
-def _rows(X: NDArray, scaling: Scaling) -> NDArray[np.float64]:
-    Z = np.empty(X.shape)
-    scaling.apply(X, out=Z)
-    return Z.reshape(len(X), -1)

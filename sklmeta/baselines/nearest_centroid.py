@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.utils import ClassifierTags
 
-from sklmeta.baselines._base import BaselineEstimator, group_means
-from sklmeta.data.codes import IntArray
+from sklmeta.baselines._base import BaselineEstimator
+from sklmeta.data.codes import IntArray, group_means
 from sklmeta.data.kinds import TaskKind
 from sklmeta.data.scaling import Scaling
 from sklmeta.data.validation import Table

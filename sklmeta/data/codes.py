@@ -74,6 +74,35 @@ def check_task(
     return rank[codes], labels[order]
 
 
+def refuse_task(weight: Any, tasks: Any) -> None:
+    """Refuse labels of tasks where a scorer expects weights of rows.
+
+    Third by position, they would count as weights without a word. Two different values
+    are not enough to tell: rows that weigh one or two are common.
+
+    Raises
+    ------
+    ValueError
+        If the weights are text, or repeat three or more of the labels and no more.
+    """
+    values = np.unique([] if weight is None else np.asarray(weight))
+    few = 3 <= len(values) <= np.size(weight) / 2
+    if values.dtype.kind in "OSUT" or (few and np.isin(values, tasks).all()):
+        raise ValueError(
+            "sample_weight looks like the tasks' labels, which are given by name: "
+            "score(X, y, task=task)."
+        )
+
+
+def group_means(
+    values: NDArray[Any], codes: IntArray, n_groups: int
+) -> NDArray[np.float64]:  # shape: (n_groups, ...); no group may be empty
+    order, offsets = group_rows(codes, n_groups)
+    totals = np.add.reduceat(values[order].astype(np.float64), offsets[:-1], axis=0)
+    sizes = np.diff(offsets)
+    return totals / sizes.reshape(-1, *[1] * (totals.ndim - 1))
+
+
 def group_rows(
     codes: NDArray[np.intp], n_groups: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -13,8 +13,8 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from sklmeta import LDABaseline, NearestCentroidBaseline, NotAdaptedError
-from sklmeta.baselines import _discriminants
 from sklmeta.datasets import make_classification_tasks
+from sklmeta.mixed_models import discriminants
 
 
 def covariances(X, cells, expected):
@@ -208,7 +208,7 @@ def test_images_are_rows_of_pixels_and_many_are_their_components(monkeypatch):
     X = rng.normal(size=(400, 1, 6, 6)) + centers[y]
     scores = []
     for limit in (1000, 8):
-        monkeypatch.setattr(_discriminants, "MAX_FEATURES", limit)
+        monkeypatch.setattr(discriminants, "MAX_FEATURES", limit)
         model = LDABaseline(shared_classes=False).fit(X[:300], y[:300])
         assert model.scalings_.shape == (36, min(limit, 36))
         support = np.arange(400) >= 300

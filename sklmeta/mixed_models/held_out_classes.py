@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-from sklmeta.baselines._discriminants import (
+from sklmeta.data.codes import IntArray, group_rows
+from sklmeta.data.scaling import Scaling
+from sklmeta.mixed_models.discriminants import (
     Array,
     Parts,
     Space,
@@ -19,12 +23,53 @@ from sklmeta.baselines._discriminants import (
     find_space,
     of_equal_length,
 )
-from sklmeta.data.codes import IntArray, group_rows
 
 N_FOLDS, MIN_TASKS = 3, 4
 SHOTS = (1, 5)
 MAX_WAYS, MAX_QUERY, MAX_GROUPS = 10, 10, 100
 LOG_TEMPERATURES = (-3.0, 7.0)
+
+
+class Choice(NamedTuple):
+    """How to scale rows, and what to divide log likelihoods by."""
+
+    standardize: bool
+    normalize: bool
+    temperature: float
+
+
+def choose(
+    X: NDArray,  # shape: (n_rows, *input)
+    parts: Parts,
+    log_prior: Array,  # shape: (n_classes,), or (1,) for classes of a task's own
+    standardize: bool | str = "auto",
+    normalize: bool | str = "auto",
+) -> Choice:
+    """Settle what "auto" leaves open by what tells held-out classes apart best."""
+    either = [True, False]
+    best, choice = (
+        np.inf,
+        Choice(
+            True if standardize == "auto" else bool(standardize),
+            False if normalize == "auto" else bool(normalize),
+            1.0,
+        ),
+    )
+    lengths = either if normalize == "auto" else [bool(normalize)]
+    for scale in either if standardize == "auto" else [bool(standardize)]:
+        Z = scaled_rows(X, Scaling.of(X, common=not scale))
+        found = held_out(Z, parts, log_prior, scale, lengths)
+        for length, (loss, temperature) in found.items():
+            if loss < best:
+                best, choice = loss, Choice(scale, length, temperature)
+    return choice
+
+
+def scaled_rows(X: NDArray, scaling: Scaling) -> Array:  # shape: (n_rows, n_features)
+    """Scale rows, and flatten them."""
+    Z = np.empty(X.shape)
+    scaling.apply(X, out=Z)
+    return Z.reshape(len(X), -1)
 
 
 def held_out(

@@ -18,8 +18,7 @@ from scipy.linalg import cholesky, eigh, solve_triangular
 from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.utils.extmath import randomized_svd
 
-from sklmeta.baselines._base import group_means
-from sklmeta.data.codes import IntArray
+from sklmeta.data.codes import IntArray, group_means
 
 MAX_FEATURES = 1000
 """Past it the leading principal components stand for the features: covariances of more
