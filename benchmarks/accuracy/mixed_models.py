@@ -13,8 +13,8 @@ each set and model, a run goes on where another was interrupted, and the table i
 written from what is kept: `--again` measures anew.
 
 `--tuning` prints figures for choosing defaults, on other tasks with other seeds, and
-keeps nothing; see `benchmarks/shared/grouped.py`. Nothing was chosen on the tasks that
-the table holds out.
+keeps nothing; see `grouped.py` and `grouped_classes.py` in `benchmarks/shared`. Nothing
+was chosen on the tasks that the table holds out.
 """
 
 # Authors: The sklmeta developers
@@ -35,7 +35,7 @@ from sklearn.utils import _safe_indexing
 
 from benchmarks.shared import grouped, grouped_classes
 from benchmarks.shared.grouped import Problem
-from benchmarks.shared.grouped_models import models
+from benchmarks.shared.grouped_models import in_order, models
 from benchmarks.shared.grouped_tables import lines_of, means_of
 from benchmarks.shared.report import keep, kept, write_report
 from sklmeta import adapted
@@ -120,16 +120,18 @@ def milliseconds(fitted: Any, problem: Problem, fold: Any) -> float:
 
 def run(setting: str, args: argparse.Namespace) -> dict[str, Any]:
     """Figures of every model on one set; those that are kept are not measured again."""
+    keeps = not (args.tuning or args.fast or args.seed)
+    figures = kept(f"{folder(args)}/{setting}") if keeps else {}
+    if args.models == []:
+        return in_order(figures, not args.classes)
     if args.classes:
-        problems = grouped_classes.problems(setting, args.seed)
+        problems = grouped_classes.problems(setting, args.seed, tuning=args.tuning)
     else:
         problems = [grouped.problem(setting, args.seed, tuning=args.tuning)]
     if args.fast:
         first = problems[0]
         problems = [first._replace(folds=first.folds[:1], rows=first.rows[:2])]
     built = models(problems[0], not args.classes, args.fast)
-    keeps = not (args.tuning or args.fast or args.seed)
-    figures = kept(f"{folder(args)}/{setting}") if keeps else {}
     for name in built if args.models is None else args.models:
         if name not in built or (name in figures and not args.again):
             continue
@@ -141,7 +143,7 @@ def run(setting: str, args: argparse.Namespace) -> dict[str, Any]:
         print(setting, "|", name, means, costs, flush=True)
         if keeps:
             keep(f"{folder(args)}/{setting}", name, figures[name], indent=None)
-    return {name: figures[name] for name in built if name in figures}
+    return in_order(figures, not args.classes)
 
 
 def folder(args: argparse.Namespace) -> str:
@@ -159,8 +161,9 @@ def main() -> None:
     parser.add_argument("--tuning", action="store_true", help="for choosing defaults")
     parser.add_argument("--fast", action="store_true", help="20 updates, nothing kept")
     args = parser.parse_args()
-    known = grouped_classes.SETTINGS if args.classes else grouped.SETTINGS
-    sets = args.sets or (grouped.TUNING if args.tuning else known)
+    module = grouped_classes if args.classes else grouped
+    known = module.SETTINGS
+    sets = args.sets or list(module.TUNING if args.tuning else known)
     if args.table:
         args.models = []
     warnings.filterwarnings("ignore", "Found unknown categories")

@@ -3,6 +3,9 @@
 Where features are learned from text, from all tasks' rows alike, they are learned on
 the training tasks of each fold and transform the others. They keep the scale that the
 decomposition gives; the linear discriminants have the scaling that suits them.
+
+Defaults are chosen on ``TUNING`` alone: generated tasks, and the background alphabets
+of Omniglot, of which the table learns but none of which it holds out.
 """
 
 # Authors: The sklmeta developers
@@ -18,14 +21,26 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import TruncatedSVD
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import _safe_indexing
 
 from benchmarks.accuracy.clinc150 import draw_episodes, held_out_intents, vectors
 from benchmarks.accuracy.comparisons import load_tox21, molecule_features
 from benchmarks.shared.field_models import SETS as FIELD
 from benchmarks.shared.field_models import load_heart, prepare_heart
-from benchmarks.shared.grouped import Problem, classic, folds_of, preparation
-from sklmeta.datasets import fetch_clinc150, fetch_omniglot
+from benchmarks.shared.grouped import (
+    OTHER_SEEDS,
+    Problem,
+    classic,
+    folds_of,
+    preparation,
+)
+from sklmeta.datasets import (
+    fetch_clinc150,
+    fetch_omniglot,
+    make_classification_tasks,
+    make_sensor_arrays,
+)
 
 SHOTS = [1, 5, 10, 20]
 FIVE_WAY = {"n_way": 5, "n_shots": (1, 5), "n_query": 5}
@@ -122,14 +137,51 @@ def clinc150(protocol: str, seed: int) -> list[Problem]:
 def omniglot(seed: int) -> list[Problem]:
     """Pixels of 14 x 14, as a table; `omniglot.py` has the convolutional networks."""
     X, y, alphabet = fetch_omniglot(image_size=14, return_X_y_task=True)
-    _, evaluation, _ = fetch_omniglot(
+    _, _, evaluation = fetch_omniglot(
         image_size=14, subset="evaluation", return_X_y_task=True
     )
-    test = np.isin(y, evaluation)
+    return drawings(X, y, alphabet, np.isin(alphabet, evaluation), seed)
+
+
+def background(seed: int) -> list[Problem]:
+    """Ten of the thirty background alphabets held out."""
+    X, y, alphabet = fetch_omniglot(
+        image_size=14, subset="background", return_X_y_task=True
+    )
+    alphabets = np.random.default_rng(seed).permutation(np.unique(alphabet))
+    return drawings(X, y, alphabet, np.isin(alphabet, alphabets[:10]), seed)
+
+
+def drawings(
+    X: Any, y: NDArray[Any], alphabet: NDArray[Any], test: NDArray[Any], seed: int
+) -> list[Problem]:
     rng = np.random.default_rng(seed)
-    episodes = draw_episodes(y, np.unique(evaluation), N_EPISODES, rng)
+    episodes = draw_episodes(y, np.unique(y[test]), N_EPISODES, rng)
     X = X.reshape(len(X), -1)
     return [of_episodes(X, y, alphabet, np.flatnonzero(~test), episodes, seed)]
+
+
+def generated(make: Callable[..., Any], seed: int, **params: Any) -> list[Problem]:
+    data = make(100, random_state=seed, **params)
+    return shared(lambda: data, lambda: [StandardScaler()], seed)
+
+
+def own_classes(seed: int) -> list[Problem]:
+    """Tasks of five classes of their own, a third of the tasks held out."""
+    X, y, task = make_classification_tasks(90, n_rows=60, random_state=seed)
+    (train, test), *_ = folds_of(task, np.unique(task), seed)
+    return [
+        Problem(
+            *(X, y, task),
+            folds=[(train, test)],
+            rows=[1, 5],
+            support="random",
+            prepare=list,
+            seed=seed,
+            shared_classes=False,
+            params=FIVE_WAY,
+        )
+    ]
 
 
 SETS: dict[str, Callable[[int], list[Problem]]] = {
@@ -142,7 +194,17 @@ SETS: dict[str, Callable[[int], list[Problem]]] = {
     "omniglot": omniglot,
 }
 SETTINGS = list(SETS)
+TUNING: dict[str, Callable[[int], list[Problem]]] = {
+    "sensors": partial(generated, make_sensor_arrays),
+    "generated-shared": partial(
+        generated, make_classification_tasks, shared_labels=True
+    ),
+    "generated-own": own_classes,
+    "omniglot-background": background,
+}
 
 
-def problems(setting: str, seed: int = 0) -> list[Problem]:
+def problems(setting: str, seed: int = 0, *, tuning: bool = False) -> list[Problem]:
+    if tuning:
+        return TUNING[setting](seed + OTHER_SEEDS)
     return SETS[setting](seed)

@@ -54,9 +54,10 @@ def classifiers(support: str, shared_classes: bool) -> dict[str, Any]:
         "nearest centroid": sklmeta.NearestCentroidBaseline(
             shared_classes=shared_classes
         ),
+        "linear discriminants": sklmeta.LDABaseline(shared_classes=shared_classes),
     }
     if not shared_classes:
-        return found | linear_discriminants()
+        return found | by_hand()
     boosting = HistGradientBoostingClassifier(random_state=0)
     return {
         MIXED: sklmeta.MixedModelClassifier(),
@@ -86,10 +87,10 @@ def with_support(boosting: Any) -> dict[str, Any]:
     return {"pooled boosting + support rows": model}
 
 
-def linear_discriminants() -> dict[str, Any]:
+def by_hand() -> dict[str, Any]:
     """What the table of CLINC150 has, with the scaling that suits it."""
     steps = (StandardScaler(), Normalizer(), *discriminants())
-    return {"linear discriminants": make_pipeline(*steps)}
+    return {"linear discriminants by hand": make_pipeline(*steps)}
 
 
 def models(problem: Problem, is_regression: bool, fast: bool = False) -> dict[str, Any]:
@@ -107,6 +108,15 @@ def models(problem: Problem, is_regression: bool, fast: bool = False) -> dict[st
         if "n_way" in params and not getattr(model, "_is_baseline", False):
             model.set_params(**problem.params)
     return {name: piped(problem, model) for name, model in built.items()}
+
+
+def in_order(figures: dict[str, Any], is_regression: bool) -> dict[str, Any]:
+    """Figures by model, as the models are listed here."""
+    if is_regression:
+        names = regressors("random")
+    else:
+        names = classifiers("random", True) | classifiers("random", False)
+    return {name: figures[name] for name in names if name in figures}
 
 
 def piped(problem: Problem, model: Any) -> Any:

@@ -68,12 +68,12 @@ def lines_of(found: dict[str, dict[str, Figures]], is_loss: bool) -> list[str]:
     )
     lines = [
         f"{score},",
-        "of each task by number of labelled rows, averaged over draws, then over tasks.",
-        "In brackets the paired difference to the first row's model, with its 95 %",
-        "interval over tasks (Student's t); bold where zero is outside. `fit` is the mean",
-        "over folds in seconds, `one` the milliseconds of adapting to one task alone and",
-        "predicting its other rows, preparation included, on the clock of a shared",
-        "machine. Intervals of fewer than 20 tasks promise more than they hold.",
+        "of each task by number of labelled rows, averaged over draws, then over",
+        "tasks. In brackets the paired difference to the first row's model, with its",
+        "95 % interval over tasks (Student's t); bold where zero is outside. `fit` is",
+        "the mean over folds in seconds, `one` the milliseconds of adapting to one",
+        "task alone and predicting its other rows, preparation included, on the clock",
+        "of a shared machine. Intervals of few tasks promise more than they hold.",
         "",
         *summary({name: own for name, own in found.items() if own}, is_loss),
     ]
