@@ -50,8 +50,11 @@ def summary_table(estimator: Any) -> pd.DataFrame:
     estimates = np.r_[estimator.intercept_, estimator.coef_]
     errors = np.r_[estimator.intercept_std_error_, estimator.coef_std_errors_]
     rows = _fixed(estimator, estimates, errors) + _random(estimator)
-    noise = float(np.sqrt(estimator.noise_variance_))
-    return _finished([*rows, ("noise", "sd", noise, np.nan)])
+    if hasattr(estimator, "noise_variance_"):
+        rows.append(("noise", "sd", np.sqrt(estimator.noise_variance_), np.nan))
+    if hasattr(estimator, "dispersion_"):
+        rows.append(("noise", "dispersion", estimator.dispersion_, np.nan))
+    return _finished(rows)
 
 
 def class_summary_table(estimator: Any) -> pd.DataFrame:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import numbers
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,28 +12,25 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from sklmeta._compat import Interval, StrOptions
-from sklmeta.closed_form._mixed_summary import random_columns, summary_table
+from sklmeta._compat import StrOptions
+from sklmeta.closed_form._mixed_base import BLOCK_ROWS, MixedModel, OneOutput
+from sklmeta.closed_form._mixed_summary import summary_table
 from sklmeta.data.codes import IntArray
-from sklmeta.data.scaling import Scaling, check_precision
+from sklmeta.data.scaling import check_precision
 from sklmeta.data.validation import Table
 from sklmeta.estimator.base import AdaptableEstimator
-from sklmeta.estimator.declared import DeclaredParameters
-from sklmeta.exceptions import warn
 from sklmeta.learners.torch_state import as_if_alone
-from sklmeta.mixed_models.covariance import COVARIANCES
+from sklmeta.mixed_models.families import FAMILIES, Family
+from sklmeta.mixed_models.generalised import GeneralisedMixedModel
+from sklmeta.mixed_models.laplace_posterior import Posterior
 from sklmeta.mixed_models.linear import LinearMixedModel, fit_linear
 from sklmeta.mixed_models.moments import moments_of
 from sklmeta.mixed_models.own_noise import fit_own_noise
 from sklmeta.mixed_models.posterior import posterior
-from sklmeta.mixed_models.units import Units
 
 Floats = NDArray[np.float64]
-
-BLOCK_ROWS = 2**14
 
 
 class TaskCoefficients(NamedTuple):
@@ -47,7 +42,7 @@ class TaskCoefficients(NamedTuple):
     codes: IntArray  # shape: (n_samples,)
 
 
-class MixedModelRegressor(RegressorMixin, DeclaredParameters, AdaptableEstimator):
+class MixedModelRegressor(RegressorMixin, OneOutput, MixedModel):
     """Linear mixed model: a regression whose coefficients differ between tasks.
 
     ``y = x @ beta + z @ b + noise`` with fixed effects beta, shared by all tasks, and
@@ -59,6 +54,20 @@ class MixedModelRegressor(RegressorMixin, DeclaredParameters, AdaptableEstimator
 
     Parameters
     ----------
+    family : {"gaussian", "poisson", "negative_binomial", "gamma"}, default="gaussian"
+        Distribution of a target about its task's line. The others have the logarithm
+        of the mean on the line: counts, counts that spread more, positive amounts.
+        They are fitted by the Laplace approximation, without `reml` and `noise`.
+
+    reml : bool, default=True
+        Restricted maximum likelihood, which does not take the fixed effects for known;
+        False is maximum likelihood. With ``noise="per_task"`` it is always the latter.
+
+    noise : {"shared", "per_task"}, default="shared"
+        Whether the variance of the noise is one for all tasks, or a task's own with an
+        inverse-gamma prior learned across tasks. Then a task's random effects scale
+        with its noise, and predictions are Student-t.
+
     random_slopes : {"all", "none"} or list, default="all"
         Which features have coefficients that vary between tasks, besides the
         intercept, which always does: all, none (a random intercept), or a list of
@@ -75,15 +84,6 @@ class MixedModelRegressor(RegressorMixin, DeclaredParameters, AdaptableEstimator
     rank : int, default=1
         Number of factors of ``covariance="low_rank"``.
 
-    reml : bool, default=True
-        Restricted maximum likelihood, which does not take the fixed effects for known;
-        False is maximum likelihood. With ``noise="per_task"`` it is always the latter.
-
-    noise : {"shared", "per_task"}, default="shared"
-        Whether the variance of the noise is one for all tasks, or a task's own with an
-        inverse-gamma prior learned across tasks. Then a task's random effects scale
-        with its noise, and predictions are Student-t.
-
     max_iter : int, default=500
         Steps of L-BFGS.
 
@@ -93,7 +93,8 @@ class MixedModelRegressor(RegressorMixin, DeclaredParameters, AdaptableEstimator
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,)
-        Fixed effects, in the units of X and y.
+        Fixed effects, in the units of X and y; of the logarithm of y's mean in other
+        families than "gaussian", here and below.
 
     intercept_ : float
         The fixed intercept.
@@ -114,10 +115,15 @@ class MixedModelRegressor(RegressorMixin, DeclaredParameters, AdaptableEstimator
 
     noise_variance_ : float
         Variance of a target about its task's line; with ``noise="per_task"`` the scale
-        of the tasks' variances.
+        of the tasks' variances. For "gaussian".
 
     noise_df_ : float
         Degrees of freedom of the tasks' own variances; infinite where one is for all.
+        For "gaussian".
+
+    dispersion_ : float
+        k of "negative_binomial", whose variance is ``mean + mean^2 / k``, or a of
+        "gamma", whose variance is ``mean^2 / a``.
 
     log_likelihood_ : float
         Of the training rows, restricted where `reml` is; without the prior of "shrunk".
@@ -145,7 +151,10 @@ class MixedModelRegressor(RegressorMixin, DeclaredParameters, AdaptableEstimator
     sought with an exact gradient, from sums of products per task: an iteration costs
     the same for ten rows of a task as for ten thousand. The likelihood is that of
     lme4's ``lmer`` and statsmodels' ``MixedLM``, and so are the estimates. Crossed and
-    nested effects are missing.
+    nested effects are missing. The other families are those of ``glmer``; their fixed
+    effects, and the root of D, have a weak normal prior of standard deviation 5 for
+    standardised features, and `predict` returns the mean of y, averaged over what is
+    not known of a task.
 
     Predictive standard deviations count the noise, the task's random effects, and the
     uncertainty of the fixed effects. A single table has no tasks that could differ: it
@@ -175,68 +184,72 @@ class MixedModelRegressor(RegressorMixin, DeclaredParameters, AdaptableEstimator
 
     __metadata_request__predict = {"task": True, "return_std": True}
 
-    random_slopes: str | Sequence[Any] = "all"
-    covariance: str = "auto"
-    rank: int = 1
+    family: str = "gaussian"
     reml: bool = True
     noise: str = "shared"
-    max_iter: int = 500
-    tol: float = 1e-10
 
     _parameter_constraints = {
-        "random_slopes": [StrOptions({"all", "none"}), "array-like"],
-        "covariance": [StrOptions(set(COVARIANCES))],
-        "rank": [Interval(numbers.Integral, 1, None, closed="left")],
+        "family": [StrOptions({"gaussian", *FAMILIES})],
         "reml": ["boolean"],
         "noise": [StrOptions({"shared", "per_task"})],
-        "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
-        "tol": [Interval(numbers.Real, 0, None, closed="neither")],
     }
 
     score = AdaptableEstimator.score
 
     # Fitting ------------------------------------------------------------------
 
-    def _learn(self, table: Table) -> TaskCoefficients:
+    def _learn(self, table: Table) -> TaskCoefficients | Posterior:
         X, y = table.X, table.y.astype(np.float64, copy=False)
+        self._family_name = self.family
+        family = self._family
+        if family is not None:
+            if self.noise != "shared":
+                raise ValueError(
+                    f"noise={self.noise!r} is for family='gaussian': how much the "
+                    f"targets of family={self.family!r} spread follows from their mean."
+                )
+            family.check(y)
+            return self._learn_family(table, family)
         check_precision(y, X.dtype)
-        slopes = random_columns(self, X.shape[1])
-        all_or_none = len(slopes) in (0, X.shape[1])
-        units = Units.of(X, y, reduce=all_or_none)
-        constant = units.n_columns - 1
-        if all_or_none and len(slopes):
-            columns = np.arange(units.n_columns)
-        else:
-            columns = np.append(slopes, constant)
-        moments = moments_of(units, X, y, table.codes, table.n_tasks)
-        names = ("covariance", "rank", "max_iter", "tol")
-        how: dict[str, Any] = {name: getattr(self, name) for name in names}
-        model = fit_linear(moments, columns, reml=self.reml, **how)
+        random = self._measure(X, y, scale_y=True)
+        moments = moments_of(self._units, X, y, table.codes, table.n_tasks)
+        model = fit_linear(moments, random, reml=self.reml, **self._how)
         if self.noise == "per_task":
-            model = fit_own_noise(moments, model, **how)
-        self._units, self._model, self._slopes = units, model, slopes
-        self._dtype = "float32" if X.dtype == np.float32 else "float64"
+            model = fit_own_noise(moments, model, **self._how)
+        self._keep(model)
         self._n_rows = len(y)
         self._random_effects = posterior(model, moments).coef.numpy() - model.coef
-        self.n_iter_, self.converged_ = model.n_iter, model.converged
-        if not model.converged:
-            warn(
-                f"MixedModelRegressor stopped after {model.n_iter} steps without "
-                "converging. Raise max_iter, or let fewer slopes vary.",
-                ConvergenceWarning,
-            )
         return TaskCoefficients(model.coef[None], X[:0], y[:0], table.codes[:0])
 
-    def _specialise(self, table: Table) -> TaskCoefficients:
+    def _specialise(self, table: Table) -> TaskCoefficients | Posterior:
         X, y = table.X, table.y.astype(np.float64, copy=False)
+        family = self._family
+        if family is not None:
+            family.check(y)
+            return self._condition(table, family)
         moments = moments_of(self._units, X, y, table.codes, table.n_tasks)
-        coef = posterior(self._model, moments).coef.numpy()
+        coef = posterior(self._linear, moments).coef.numpy()
         return TaskCoefficients(coef, X, y, table.codes)
 
-    def _leave_one_out(self, table: Table, model: TaskCoefficients) -> NDArray[Any]:
+    @property
+    def _family(self) -> Family | None:
+        """The family that was fitted, where that is not the normal one."""
+        name = self._family_name
+        return None if name == "gaussian" else FAMILIES[name]()
+
+    @property
+    def _linear(self) -> LinearMixedModel:
+        assert isinstance(self._model, LinearMixedModel)
+        return self._model
+
+    def _leave_one_out(
+        self, table: Table, model: TaskCoefficients | Posterior
+    ) -> NDArray[Any] | None:
+        if isinstance(model, Posterior):
+            return None
         X, y, codes = model.X, model.y, model.codes
         known = posterior(
-            self._model, moments_of(self._units, X, y, codes, table.n_tasks)
+            self._linear, moments_of(self._units, X, y, codes, table.n_tasks)
         )
         design = np.column_stack([self._units.rows(X), np.ones(len(X))])
         leverage = known.leverage(torch.from_numpy(design), torch.from_numpy(codes))
@@ -245,8 +258,10 @@ class MixedModelRegressor(RegressorMixin, DeclaredParameters, AdaptableEstimator
     # Prediction ---------------------------------------------------------------
 
     def _predict(
-        self, X: NDArray, codes: IntArray, model: TaskCoefficients
+        self, X: NDArray, codes: IntArray, model: TaskCoefficients | Posterior
     ) -> NDArray[Any]:
+        if isinstance(model, Posterior):
+            return self._mean_and_std(X, codes, model)[:, 0]
         mean = np.empty(len(X))
         for start in range(0, len(X), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
@@ -254,6 +269,11 @@ class MixedModelRegressor(RegressorMixin, DeclaredParameters, AdaptableEstimator
             rows = self._units.rows(X[block])
             mean[block] = np.einsum("ij,ij->i", rows, coef[:, :-1]) + coef[:, -1]
         return self._units.y.undo(mean).astype(self._dtype)
+
+    def _mean_and_std(self, X: NDArray, codes: IntArray, model: Posterior) -> NDArray:
+        family = self._family
+        assert family is not None
+        return self._predictive(X, codes, model, family)
 
     @as_if_alone()
     def predict(
@@ -286,6 +306,9 @@ class MixedModelRegressor(RegressorMixin, DeclaredParameters, AdaptableEstimator
             If `task` is missing, not wanted, or has a label that `adapt` has not seen.
         """
         X, codes, model = self._select(X, task)
+        if isinstance(model, Posterior):
+            mean, std = self._mean_and_std(X, codes, model).T
+            return (mean, std) if return_std else mean
         mean = self._predict(X, codes, model)
         return (mean, self._std(X, codes, model)) if return_std else mean
 
@@ -297,70 +320,24 @@ class MixedModelRegressor(RegressorMixin, DeclaredParameters, AdaptableEstimator
         moments = moments_of(
             self._units, model.X[kept], model.y[kept], support, len(asked)
         )
-        known, std = posterior(self._model, moments), np.empty(len(X))
+        known, std = posterior(self._linear, moments), np.empty(len(X))
         for start in range(0, len(X), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
             rows = self._units.rows(X[block])
             design = torch.from_numpy(np.column_stack([rows, np.ones(len(rows))]))
             own = torch.from_numpy(which[block])
-            std[block] = known.variance(self._model, design, own).sqrt().numpy()
+            std[block] = known.variance(self._linear, design, own).sqrt().numpy()
         return (std * float(self._units.y.unit)).astype(self._dtype)
 
     # What its users read ------------------------------------------------------
-
-    def _in_user_units(self) -> tuple[Floats, Floats, Floats]:
-        """Fixed effects, their covariance, and that of the random effects."""
-        check_is_fitted(self)
-        linear, shift = self._units.to_user()
-        model = self._model
-        random = linear[:, model.random]
-        return (
-            linear @ model.coef + shift,
-            linear @ model.coef_covariance @ linear.T,
-            random @ model.covariance @ random.T,
-        )
-
-    @property
-    def coef_(self) -> Floats:
-        """Fixed effects, in the units of X and y."""
-        return self._in_user_units()[0][:-1]
-
-    @property
-    def intercept_(self) -> float:
-        """The fixed intercept."""
-        return float(self._in_user_units()[0][-1])
-
-    @property
-    def coef_std_errors_(self) -> Floats:
-        """Standard errors of `coef_`."""
-        return np.sqrt(np.diag(self._in_user_units()[1]))[:-1]
-
-    @property
-    def intercept_std_error_(self) -> float:
-        """Standard error of `intercept_`."""
-        return float(np.sqrt(self._in_user_units()[1][-1, -1]))
-
-    @property
-    def random_slopes_(self) -> list[Any]:
-        """Names, or indices, of the features with random slopes."""
-        check_is_fitted(self)
-        names = getattr(self, "feature_names_in_", None)
-        return [int(j) if names is None else names[j] for j in self._slopes]
-
-    @property
-    def random_effects_covariance_(self) -> Floats:
-        """Covariance of the random intercept and slopes, in the units of X and y."""
-        order = np.r_[-1, self._slopes].astype(np.intp)
-        return self._in_user_units()[2][np.ix_(order, order)]
 
     @property
     def random_effects_(self) -> pd.DataFrame:
         """Predicted random effects of the training tasks."""
         check_is_fitted(self)
-        linear, _ = self._units.to_user()
-        order = np.r_[-1, self._slopes].astype(np.intp)
+        linear = self._units.to_user()[0][self._order]
         return pd.DataFrame(
-            (self._random_effects @ linear.T)[:, order],
+            self._random_effects.reshape(len(self.tasks_), -1) @ linear.T,
             index=pd.Index(self.tasks_, name="task"),
             columns=["intercept", *self.random_slopes_],
         )
@@ -368,19 +345,34 @@ class MixedModelRegressor(RegressorMixin, DeclaredParameters, AdaptableEstimator
     @property
     def noise_variance_(self) -> float:
         """Variance of a target about its task's line, in squared units of y."""
-        check_is_fitted(self)
-        return float(self._model.noise_variance * self._units.y.unit**2)
+        self._check_has("noise_variance_", self._family_name == "gaussian")
+        return float(self._linear.noise_variance * self._units.y.unit**2)
 
     @property
     def noise_df_(self) -> float:
         """Degrees of freedom of the tasks' own variances."""
+        self._check_has("noise_df_", self._family_name == "gaussian")
+        return self._linear.noise_df
+
+    @property
+    def dispersion_(self) -> float:
+        """Size of the negative binomial distribution, or shape of the gamma one."""
+        family = self._family
+        self._check_has("dispersion_", family is not None and family.has_dispersion)
+        assert isinstance(self._model, GeneralisedMixedModel)
+        return float(np.exp(self._model.log_dispersion))
+
+    def _check_has(self, name: str, there: bool) -> None:
         check_is_fitted(self)
-        return self._model.noise_df
+        if not there:
+            raise AttributeError(f"family={self._family_name!r} has no {name}.")
 
     @property
     def log_likelihood_(self) -> float:
         """Log-likelihood of the training rows, restricted where `reml` is."""
         check_is_fitted(self)
+        if isinstance(self._model, GeneralisedMixedModel):
+            return self._model.log_likelihood
         restricted = self.reml and self.noise == "shared"
         return self._units.log_likelihood(
             self._model.log_likelihood, self._n_rows, restricted=restricted
@@ -394,20 +386,10 @@ class MixedModelRegressor(RegressorMixin, DeclaredParameters, AdaptableEstimator
         DataFrame
             With one row per quantity: fixed effects with standard error, z and 95 %
             interval; standard deviations and correlations of the random effects; the
-            standard deviation of the noise.
+            standard deviation of the noise, or the dispersion.
         """
         return summary_table(self)
 
     @classmethod
-    def _restore(cls, model: Any) -> TaskCoefficients:
-        return TaskCoefficients(**model)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        if isinstance(state.get("_units"), dict):
-            units = state["_units"]
-            state["_units"] = Units(
-                Scaling(**units["x"]), Scaling(**units["y"]), units["basis"]
-            )
-            state["_model"] = LinearMixedModel(**state["_model"])
-        super().__setstate__(state)
+    def _restore(cls, model: Any) -> TaskCoefficients | Posterior:
+        return TaskCoefficients(**model) if "coef" in model else Posterior(**model)

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import numbers
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,29 +13,17 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sklmeta._compat import Interval, StrOptions
-from sklmeta.closed_form._generalised import (
-    condition,
-    learn,
-    predictor,
-    without_rows,
-)
+from sklmeta.closed_form._mixed_base import MixedModel
 from sklmeta.closed_form._mixed_summary import class_summary_table
 from sklmeta.data.codes import IntArray
-from sklmeta.data.scaling import Scaling
 from sklmeta.data.validation import Table
 from sklmeta.estimator.base import AdaptableEstimator
-from sklmeta.estimator.declared import DeclaredParameters
-from sklmeta.mixed_models.covariance import COVARIANCES, Floats
+from sklmeta.mixed_models.covariance import Floats
 from sklmeta.mixed_models.families import Bernoulli, Family, Multinomial
-from sklmeta.mixed_models.generalised import GeneralisedMixedModel
 from sklmeta.mixed_models.laplace_posterior import Posterior
-from sklmeta.mixed_models.units import Units
-
-BLOCK_ROWS = 2**14
 
 
-class MixedModelClassifier(ClassifierMixin, DeclaredParameters, AdaptableEstimator):
+class MixedModelClassifier(ClassifierMixin, MixedModel):
     """Logistic mixed model: a logistic regression whose coefficients differ by task.
 
     The logit of two classes is ``x @ beta + z @ b`` with fixed effects beta, shared by
@@ -154,20 +140,6 @@ class MixedModelClassifier(ClassifierMixin, DeclaredParameters, AdaptableEstimat
     True
     """
 
-    random_slopes: str | Sequence[Any] = "all"
-    covariance: str = "auto"
-    rank: int = 1
-    max_iter: int = 500
-    tol: float = 1e-10
-
-    _parameter_constraints = {
-        "random_slopes": [StrOptions({"all", "none"}), "array-like"],
-        "covariance": [StrOptions(set(COVARIANCES))],
-        "rank": [Interval(numbers.Integral, 1, None, closed="left")],
-        "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
-        "tol": [Interval(numbers.Real, 0, None, closed="neither")],
-    }
-
     score = AdaptableEstimator.score
 
     _own_classes_remedy = (
@@ -178,16 +150,10 @@ class MixedModelClassifier(ClassifierMixin, DeclaredParameters, AdaptableEstimat
     # Fitting and prediction ---------------------------------------------------
 
     def _learn(self, table: Table) -> Posterior:
-        family = self._family
-        self._units, self._model, self._slopes = learn(self, table, family)
-        self._dtype = "float32" if table.X.dtype == np.float32 else "float64"
-        self.n_iter_, self.converged_ = self._model.n_iter, self._model.converged
-        known = self._specialise(table)
-        self._random_effects = known.mean
-        return known if table.one_table else without_rows(self._model, family)
+        return self._learn_family(table, self._family)
 
     def _specialise(self, table: Table) -> Posterior:
-        return condition(self._units, self._model, self._family, table)
+        return self._condition(table, self._family)
 
     @property
     def _family(self) -> Family:
@@ -200,13 +166,7 @@ class MixedModelClassifier(ClassifierMixin, DeclaredParameters, AdaptableEstimat
     def _probabilities(
         self, X: NDArray, codes: IntArray, model: Posterior
     ) -> NDArray[Any]:
-        values = np.empty((len(X), len(self.classes_)), self._dtype)
-        for start in range(0, len(X), BLOCK_ROWS):
-            block = slice(start, start + BLOCK_ROWS)
-            known = predictor(self._units, self._model, model, X[block], codes[block])
-            log_dispersion = self._model.log_dispersion
-            values[block] = self._family.predictive(*known, log_dispersion).numpy()
-        return values
+        return self._predictive(X, codes, model, self._family)
 
     # What its users read ------------------------------------------------------
 
@@ -219,17 +179,13 @@ class MixedModelClassifier(ClassifierMixin, DeclaredParameters, AdaptableEstimat
 
     def _fixed_effects(self) -> tuple[Floats, Floats]:
         """Fixed effects (n_features + 1, n_logits) and their standard errors."""
-        check_is_fitted(self)
+        coef = self._coef()
         linear, _ = self._units.to_user()
-        model = self._model
-        n_columns, m = model.coef.shape
-        covariance = model.coef_covariance.reshape(n_columns, m, n_columns, m)
+        n_columns, m = coef.shape
+        covariance = self._model.coef_covariance.reshape(n_columns, m, n_columns, m)
         variance = np.einsum("ij,jakb,ik->iab", linear, covariance, linear)
         variance = self._per_class(np.swapaxes(self._per_class(variance), 1, 2))
         errors = np.sqrt(np.maximum(np.einsum("iaa->ia", variance), 0.0))
-        coef = model.coef
-        if len(self.tasks_) == 1:  # where nothing is shared the table's are its own
-            coef = coef + self._random_effects[0]
         return self._per_class(linear @ coef), errors
 
     @property
@@ -253,30 +209,11 @@ class MixedModelClassifier(ClassifierMixin, DeclaredParameters, AdaptableEstimat
         return self._fixed_effects()[1][-1]
 
     @property
-    def random_slopes_(self) -> list[Any]:
-        """Names, or indices, of the features with random slopes."""
-        check_is_fitted(self)
-        names = getattr(self, "feature_names_in_", None)
-        return [int(j) if names is None else names[j] for j in self._slopes]
-
-    @property
-    def _order(self) -> IntArray:
-        return np.r_[-1, self._slopes].astype(np.intp)
-
-    @property
-    def random_effects_covariance_(self) -> Floats:
-        """Covariance of the random intercept and slopes, in the units of X."""
-        check_is_fitted(self)
-        random = self._units.to_user()[0][:, self._model.random]
-        covariance = random @ self._model.covariance @ random.T
-        return covariance[np.ix_(self._order, self._order)]
-
-    @property
     def random_effects_(self) -> pd.DataFrame:
         """Predicted random effects of the training tasks."""
         check_is_fitted(self)
-        random = self._units.to_user()[0][:, self._model.random]
-        effects = self._per_class(random @ self._random_effects)[:, self._order]
+        linear = self._units.to_user()[0][self._order]
+        effects = self._per_class(linear @ self._random_effects)
         index = pd.Index(self.tasks_, name="task")
         if effects.shape[2] > 1:
             index = pd.MultiIndex.from_product(
@@ -309,12 +246,3 @@ class MixedModelClassifier(ClassifierMixin, DeclaredParameters, AdaptableEstimat
     @classmethod
     def _restore(cls, model: Any) -> Posterior:
         return Posterior(**model)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        if isinstance(state.get("_units"), dict):
-            units = state["_units"]
-            x, y = (Scaling(**units[name]) for name in ("x", "y"))
-            state["_units"] = Units(x, y, units["basis"])
-            state["_model"] = GeneralisedMixedModel(**state["_model"])
-        super().__setstate__(state)

@@ -11,15 +11,19 @@ one but for several classes. All log-likelihoods here are concave in it.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats.qmc import Sobol
 from torch import Tensor
 
 LARGEST_EXPONENT = 200.0
 """Predictors are cut here where they are exponents: squares of e^200 are finite."""
+
+LARGEST_COUNT = 2**53
 
 N_POINTS = 32
 """Of the integral over logits, each with either sign."""
@@ -67,21 +71,18 @@ class Family:
         """Where the linear predictor is when nothing is known but the targets' mean."""
         return 0.0
 
+    def check(self, y: NDArray) -> None:
+        """Refuse targets that the family does not have, by a `ValueError`."""
+
     def predictive(
         self, mean: Tensor, covariance: Tensor, log_dispersion: float
-    ) -> Any:
-        """What a normal predictor says of the target: a `Predictive` of numbers.
+    ) -> Tensor:  # shape: (n_samples, n_classes); or (n_samples, 2)
+        """Probabilities of classes, or a number's mean and standard deviation.
 
-        Of classes it is their probabilities (n_samples, n_classes).
+        The linear predictor is normal, with `mean` (n_samples, n_outputs) and
+        `covariance` (n_samples, n_outputs, n_outputs).
         """
         raise NotImplementedError
-
-
-class Predictive(NamedTuple):
-    """Mean and standard deviation of a target."""
-
-    mean: Tensor
-    std: Tensor
 
 
 class Bernoulli(Family):
@@ -200,13 +201,22 @@ class Poisson(Family):
 
     def predictive(
         self, mean: Tensor, covariance: Tensor, log_dispersion: float
-    ) -> Predictive:
+    ) -> Tensor:  # shape: (n_samples, 2)
         """The mean count, which is log-normal, and a count's deviation."""
         return log_normal(mean, covariance, 1.0, self.spread(log_dispersion))
 
     def spread(self, log_dispersion: float) -> float:
         """Variance of a count beyond Poisson's, in units of its squared mean."""
         return 0.0
+
+    def check(self, y: NDArray) -> None:
+        """Refuse what are no counts, by a `ValueError`."""
+        wrong = (y < 0) | (y != np.floor(y)) | (y > LARGEST_COUNT)
+        if wrong.any():
+            raise ValueError(
+                f"family={self.name!r} is for counts, 0, 1, 2, ... below 2**53, and y "
+                f"has {y[wrong][0]:.6g}. For positive amounts take family='gamma'."
+            )
 
     def level(self, y: Tensor) -> float:
         """Logarithm of the mean count."""
@@ -301,9 +311,18 @@ class Gamma(Family):
 
     def predictive(
         self, mean: Tensor, covariance: Tensor, log_dispersion: float
-    ) -> Predictive:
+    ) -> Tensor:  # shape: (n_samples, 2)
         """The mean amount, which is log-normal, and an amount's deviation."""
         return log_normal(mean, covariance, 0.0, math.exp(-log_dispersion))
+
+    def check(self, y: NDArray) -> None:
+        """Refuse what are no positive amounts, by a `ValueError`."""
+        wrong = (y <= 0) | (np.abs(np.log(np.where(y > 0, y, 1.0))) > LARGEST_EXPONENT)
+        if wrong.any():
+            raise ValueError(
+                f"family='gamma' is for positive amounts, and y has {y[wrong][0]:.6g}. "
+                "Drop or shift such rows, or take family='gaussian'."
+            )
 
     def level(self, y: Tensor) -> float:
         """Logarithm of the mean amount."""
@@ -326,15 +345,18 @@ def contrasts(n_classes: int) -> Tensor:  # shape: (n_classes, n_classes - 1)
 
 def log_normal(
     mean: Tensor, covariance: Tensor, own: float, relative: float
-) -> Predictive:
-    """Moments of y of variance ``own * mu + relative * mu^2``, for log-normal mu."""
+) -> Tensor:  # shape: (n_samples, 2)
+    """Mean and deviation of y, of variance ``own * mu + relative * mu^2``.
+
+    The mean mu itself is log-normal.
+    """
     variance = covariance[:, 0, 0]
     level = exp(mean[:, 0] + 0.5 * variance)
     # mu has the variance level^2 (e^v - 1), and the mean square level^2 e^v.
     squares = torch.expm1(variance.clamp(max=LARGEST_EXPONENT))
     relative_variance = squares + relative * (1 + squares)
     std = (own * level + level.square() * relative_variance).sqrt()
-    return Predictive(level, std)
+    return torch.stack([level, std], dim=-1)
 
 
 def normal_points(n_columns: int) -> Tensor:  # shape: (N_POINTS, n_columns)

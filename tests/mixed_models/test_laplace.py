@@ -241,7 +241,7 @@ def test_adapting_to_extreme_rows_stays_finite(name, size):
     known = posterior_of(model, family, as_rows(X, np.array(y), codes, 1))
     for posterior in (known, prior_of(model, 1)):
         predictor = predictor_of(model, posterior, X, codes)
-        for values in (*predictor, *family.predictive(*predictor, 0.0)):
+        for values in (*predictor, family.predictive(*predictor, 0.0)):
             assert values.isfinite().all()
 
 
@@ -275,5 +275,4 @@ def test_moments_of_a_new_target_are_those_of_draws(family):
         "negative_binomial": lambda: rng.poisson(mu * rng.gamma(size, 1 / size, 10**6)),
         "gamma": lambda: rng.gamma(size, mu / size),
     }[family.name]()
-    np.testing.assert_allclose(found.mean, y.mean(), rtol=0.01)
-    np.testing.assert_allclose(found.std, y.std(), rtol=0.02)
+    np.testing.assert_allclose(found[0], [y.mean(), y.std()], rtol=0.02)
