@@ -29,7 +29,6 @@ from sklmeta.datasets import (
     fetch_wisdm,
 )
 from sklmeta.datasets._download import read_members
-from sklmeta.datasets._mixed_models import STUDIES, source_of
 from sklmeta.datasets._tox21 import ASSAYS
 
 FETCHERS = [
@@ -269,34 +268,6 @@ def test_tox21_format(local):
     assert sorted(X) == ["CCC", "CCN", "CCO"]
 
 
-@pytest.mark.parametrize("names", ["", '"",', "rownames,"])
-def test_mixed_model_format(names, local):
-    """Row names come under two headers, and rows of a task in any order."""
-    rows = ["320.5,2,308", "249.5,0,308", "222.7,0,309"]
-    if names:
-        rows = [f"{i},{row}" for i, row in enumerate(rows, 1)]
-    text = "\n".join([f"{names}Reaction,Days,Subject", *rows, ""])
-    local("mixed_models", **{"sleepstudy.csv": text})
-    X, y, task = fetch_mixed_model_data("sleepstudy", return_X_y_task=True)
-    assert X.columns.tolist() == ["Days"]
-    assert X.Days.tolist() == [0, 2, 0]
-    assert y.tolist() == [249.5, 320.5, 222.7]
-    assert task.tolist() == [308, 308, 309]
-    bunch = fetch_mixed_model_data("sleepstudy", as_frame=False)
-    np.testing.assert_array_equal(bunch.data, X)
-    assert bunch.frame is None
-    with pytest.raises(ValueError, match=r"task_name must be one of Days.*'Reaction'"):
-        fetch_mixed_model_data("sleepstudy", task_name="Reaction")
-
-
-def test_mixed_model_data_come_under_one_name(tmp_path):
-    (remote,) = source_of("hsb82").remotes
-    assert remote.url.endswith("/csv/mlmRev/Hsb82.csv")
-    (tmp_path / "part").write_bytes(b"a,b")
-    found = read_members(tmp_path / "part", "Hsb82.csv", remote.files)
-    assert found == {"hsb82.csv": b"a,b"}
-
-
 @real_data("omniglot")
 def test_real_omniglot():
     bunch = fetch_omniglot(subset="evaluation")
@@ -393,39 +364,6 @@ def test_real_clinc150():
     assert "oos" not in intents
     pairs = {*zip(bunch.target.tolist(), bunch.task.tolist(), strict=True)}
     assert len(pairs) == 150
-
-
-@real_data("mixed_models")
-@pytest.mark.parametrize("name", STUDIES)
-def test_real_mixed_models(name):
-    bunch = fetch_mixed_model_data(name)
-    sizes = {
-        "contraception": (60, 1934),
-        "dietox": (72, 861),
-        "egsingle": (1721, 7230),
-        "epilepsy": (59, 236),
-        "exam": (65, 4059),
-        "hsb82": (160, 7185),
-        "produc": (48, 816),
-        "radon": (85, 919),
-        "sleepstudy": (18, 180),
-        "theoph": (12, 132),
-        "wages": (888, 6402),
-    }
-    assert (bunch.task.nunique(), len(bunch.data)) == sizes[name]
-    assert not bunch.target.isna().any()
-    assert bunch.data.isna().sum().sum() == (72 if name == "dietox" else 0)
-    order = STUDIES[name].order
-    if order is not None:
-        steps = bunch.frame[order].diff()[~bunch.task.ne(bunch.task.shift())]
-        assert (steps >= 0).all()
-
-
-@real_data("mixed_models")
-def test_real_mixed_models_by_another_column():
-    bunch = fetch_mixed_model_data("egsingle", task_name="schoolid")
-    assert bunch.task.nunique() == 60
-    assert "schoolid" not in bunch.feature_names
 
 
 @pytest.mark.parametrize(
