@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -110,7 +109,7 @@ class PerTask(WrappingBaseline):
             and model.fit_intercept
             and not model.positive
             and model.solver in ("auto", "cholesky", "svd")
-            and isinstance(model.alpha, Real)
+            and isinstance(model.alpha, int | float)
             and model.alpha > 0
         )
 

@@ -114,7 +114,13 @@ class EmbeddingLearner(Learner):
         X: Tensor,  # shape: (n_tasks, n_rows, *input)
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_classes)
         """Return the logits, up to a constant of each row."""
-        logits = self._member_logits(state, X)
+        return self._joined(self._member_logits(state, X))
+
+    def _joined(
+        self,
+        logits: Tensor,  # shape: (n_tasks, n_members, n_rows, n_classes)
+    ) -> Tensor:  # shape: (n_tasks, n_rows, n_classes)
+        """Average the members' probabilities."""
         if self.n_members == 1:
             return logits[:, 0]
         return logits.log_softmax(-1).logsumexp(1)

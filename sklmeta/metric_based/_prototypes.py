@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sklmeta.data.kinds import TaskKind
+from sklmeta.episodes.rows import Rows
 from sklmeta.learners.learner import State, TaskSpec
 from sklmeta.metric_based._embedding import EmbeddingLearner
 
@@ -58,13 +59,29 @@ class PrototypeLearner(EmbeddingLearner):
             state["prototypes"] = sums / (counts + strength)
         return state
 
+    def _without_own_row(
+        self,
+        features: Tensor,  # shape: (n_tasks, n_members, n_rows, d)
+        prototypes: Tensor,  # shape: (n_tasks, n_members, n_classes, d)
+        support: Rows,
+        counts: Tensor,  # shape: (n_tasks, n_classes)
+    ) -> Tensor:  # shape: (n_tasks, n_members, n_rows, d)
+        """The prototype of each row's class, had the row not been there."""
+        weight = counts
+        if self.spec.kind == TaskKind.SHARED:
+            weight = counts + self.log_prior_strength.exp()
+        weight = weight.gather(1, support.y)[:, None, :, None]
+        own = support.y[:, None, :, None].expand_as(features)
+        without = weight * prototypes.gather(2, own) - features
+        return without / (weight - 1).clamp(min=torch.finfo(weight.dtype).tiny)
+
     def _with_class_prior(
         self,
         logits: Tensor,  # shape: (n_tasks, n_members, n_rows, n_classes)
-        counts: Tensor,  # shape: (n_tasks, n_classes)
+        counts: Tensor,  # shape: (n_tasks, 1 or n_rows, n_classes)
     ) -> Tensor:  # shape: (n_tasks, n_members, n_rows, n_classes)
         """Add the prior of shared classes; an absent own one gets probability zero."""
-        counts = counts[:, None, None]
+        counts = counts[:, None]
         if self.spec.kind == TaskKind.OWN:
             return logits.masked_fill(counts == 0, -torch.inf)
         log_frequency = (counts + self.log_concentration.exp()).log()

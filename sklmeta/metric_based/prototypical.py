@@ -129,6 +129,37 @@ class PrototypicalLearner(PrototypeLearner):
             state["cholesky"] = torch.linalg.cholesky_ex(covariances)[0]
         return state
 
+    def leave_one_out(
+        self, state: State, support: Rows
+    ) -> Tensor | None:  # shape: (n_tasks, n_rows, n_classes)
+        """Predict each row by prototypes without it; None with covariances."""
+        if self.metric == "mahalanobis":
+            return None
+        features, counts = self._features(support.X), state["counts"]
+        similarity = self._similarity(state, features)
+        without = self._without_own_row(features, state["prototypes"], support, counts)
+        own = self._to_own(features, without)
+        if self.raw:
+            raw, known = self._raw_features(support.X), state["raw_prototypes"]
+            similarity = similarity + closeness(raw, known)
+            without = self._without_own_row(raw, known, support, counts)
+            own = own + self._to_own(raw, without)
+        indicators = F.one_hot(support.y, support.n_classes)
+        similarity = torch.where(indicators[:, None] > 0, own[..., None], similarity)
+        logits = self._with_class_prior(
+            self.log_scale.exp() * similarity, counts[:, None] - indicators
+        )
+        return self._joined(logits)
+
+    def _to_own(
+        self,
+        features: Tensor,  # shape: (n_tasks, n_members, n_rows, d)
+        prototypes: Tensor,  # shape: (n_tasks, n_members, n_rows, d); one for each row
+    ) -> Tensor:  # shape: (n_tasks, n_members, n_rows)
+        if self.metric == "cosine":
+            return F.cosine_similarity(features, prototypes, dim=-1, eps=1e-12)
+        return (2 * features * prototypes - prototypes.square()).sum(-1)
+
     def prototypes(
         self, state: State
     ) -> Tensor:  # shape: (n_tasks, n_classes, n_embedding)
@@ -148,7 +179,7 @@ class PrototypicalLearner(PrototypeLearner):
             raw = self._raw_features(X)
             similarity = similarity + closeness(raw, state["raw_prototypes"])
         logits = self.log_scale.exp() * similarity
-        return self._with_class_prior(logits, state["counts"])
+        return self._with_class_prior(logits, state["counts"][:, None])
 
     def _similarity(
         self,

@@ -197,7 +197,8 @@ class RelationLearner(PrototypeLearner):
             else relate(g, some, others)
             for g, some, others in zip(self.relations, rows, classes, strict=True)
         ]
-        return self._with_class_prior(torch.stack(parts, dim=1), state["counts"])
+        counts = state["counts"][:, None]
+        return self._with_class_prior(torch.stack(parts, dim=1), counts)
 
     def _relate_present(
         self,

@@ -30,6 +30,8 @@ REGRESSORS = {
     "pooled_centred": sklmeta.Pooled(LinearRegression(), center=True),
 }
 SHARED = {
+    "prototypical": sklmeta.ProtoNetClassifier(**FEW),
+    "prototypical_cosine": sklmeta.ProtoNetClassifier(metric="cosine", **FEW),
     "deep_kernel": sklmeta.DeepKernelClassifier(**FEW),
     "ridge_head": sklmeta.RidgeHeadClassifier(**FEW),
     "pooled": sklmeta.Pooled(LogisticRegression()),
@@ -39,6 +41,10 @@ SHARED = {
     ),
 }
 OWN = {
+    "prototypical": sklmeta.ProtoNetClassifier(n_way=3, **FEW),
+    "prototypical_cosine": sklmeta.ProtoNetClassifier(
+        n_way=3, metric="cosine", n_members=1, **FEW
+    ),
     "ridge_head": sklmeta.RidgeHeadClassifier(n_way=3, **FEW),
 }
 
