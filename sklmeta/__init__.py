@@ -51,6 +51,12 @@ if TYPE_CHECKING:  # what editors and type checkers read; the names below are th
     from sklmeta.metric_based import ProtoNetClassifier as ProtoNetClassifier
     from sklmeta.metric_based import RelationNetClassifier as RelationNetClassifier
     from sklmeta.metric_based import SiameseClassifier as SiameseClassifier
+    from sklmeta.model_based import (
+        EpisodicBoostingClassifier as EpisodicBoostingClassifier,
+    )
+    from sklmeta.model_based import (
+        EpisodicBoostingRegressor as EpisodicBoostingRegressor,
+    )
     from sklmeta.model_based import MetaLSTMClassifier as MetaLSTMClassifier
     from sklmeta.model_based import MetaLSTMRegressor as MetaLSTMRegressor
     from sklmeta.model_based import NeuralProcessClassifier as NeuralProcessClassifier
@@ -104,6 +110,8 @@ __getattr__, __dir__, __all__ = attach(
             "SiameseClassifier",
         ],
         "sklmeta.model_based": [
+            "EpisodicBoostingClassifier",
+            "EpisodicBoostingRegressor",
             "MetaLSTMClassifier",
             "MetaLSTMRegressor",
             "NeuralProcessClassifier",

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklmeta._compat import _fit_context, _num_samples
 from sklmeta._version import __version__
-from sklmeta.data.codes import IntArray
+from sklmeta.data.codes import IntArray, refuse_task
 from sklmeta.data.kinds import TaskKind, fitted_kind
 from sklmeta.data.labels import as_labels
 from sklmeta.data.validation import (
@@ -37,7 +37,7 @@ from sklmeta.learners.torch_state import as_if_alone
 def _predicts_probabilities(estimator: AdaptableEstimator) -> bool:
     if not is_classifier(estimator):
         raise AttributeError("A regressor predicts no probabilities.")
-    if hasattr(estimator, "estimator"):
+    if getattr(estimator, "estimator", None) is not None:
         getattr(estimator.estimator, "predict_proba")  # noqa: B009  its error says why
     return True
 
@@ -265,6 +265,7 @@ class AdaptableEstimator(
         if task is not None:
             how = {"shots": shots, "sample_weight": sample_weight}
             return self._few_shot_score(X, y, task, **how)
+        refuse_task(sample_weight, getattr(self, "tasks_", ()))
         classes = is_classifier(self)
         metric, y = (accuracy_score, as_labels(y, "y")) if classes else (r2_score, y)
         return float(metric(y, self.predict(X), sample_weight=sample_weight))

@@ -3,6 +3,10 @@
 # Authors: The sklmeta developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from sklmeta.model_based.episodic_boosting import (
+    EpisodicBoostingClassifier,
+    EpisodicBoostingRegressor,
+)
 from sklmeta.model_based.meta_lstm import MetaLSTMClassifier, MetaLSTMRegressor
 from sklmeta.model_based.neural_process import (
     NeuralProcessClassifier,
@@ -14,6 +18,8 @@ from sklmeta.model_based.transformer import (
 )
 
 __all__ = [
+    "EpisodicBoostingClassifier",
+    "EpisodicBoostingRegressor",
     "MetaLSTMClassifier",
     "MetaLSTMRegressor",
     "NeuralProcessClassifier",

@@ -117,6 +117,9 @@ BASELINE_CLASSIFIERS = {
     "nearest_centroid": sklmeta.NearestCentroidBaseline(),
     "lda": sklmeta.LDABaseline(),
     "mixed_model_classifier": sklmeta.MixedModelClassifier(),
+    "episodic_boosting_classifier": sklmeta.EpisodicBoostingClassifier(
+        n_rows=500, cv=2, random_state=0
+    ),
     "auto_classifier": sklmeta.AutoMetaClassifier(
         estimators=[
             ("own", sklmeta.PerTask(LogisticRegression())),
@@ -131,6 +134,9 @@ BASELINE_REGRESSORS = {
     "per_task_regressor": sklmeta.PerTask(Ridge()),
     "pooled_regressor": sklmeta.Pooled(Ridge()),
     "mixed_model_regressor": sklmeta.MixedModelRegressor(),
+    "episodic_boosting_regressor": sklmeta.EpisodicBoostingRegressor(
+        n_rows=500, cv=2, random_state=0
+    ),
     "auto_regressor": sklmeta.AutoMetaRegressor(
         estimators=[
             ("own", sklmeta.PerTask(Ridge())),
