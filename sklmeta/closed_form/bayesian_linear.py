@@ -22,10 +22,13 @@ from sklmeta.learners.losses import row_loss
 from sklmeta.learners.raw_features import RawFeaturesLearner
 from sklmeta.mixed_models.start import MixedStart
 
-ENCODED_VARIANCE = 1e-3
+ENCODED_VARIANCE = 1e-4
 """What the encoder's features may explain at the start, beside a mixed model."""
 
 LEAST_VARIANCE = 1e-6
+
+MOST_STARTED = 64
+"""Factors of the mixed model's covariance that are taken over one by one."""
 
 
 class BayesianLinearLearner(RawFeaturesLearner):
@@ -83,6 +86,8 @@ class BayesianLinearLearner(RawFeaturesLearner):
         log_diagonal = torch.full((n_features,), -math.log(n_features))
         log_diagonal[-1] = 0.0
         self.log_diagonal = nn.Parameter(log_diagonal)
+        if starts:  # beside those of the mixed model
+            rank += min(self.n_raw + 1, MOST_STARTED)
         rank = min(rank, n_features)
         low_rank = 0.1 * torch.randn(n_features, rank) / math.sqrt(n_features)
         self.low_rank = nn.Parameter(low_rank)
@@ -90,9 +95,9 @@ class BayesianLinearLearner(RawFeaturesLearner):
 
     def start_from(self, start: MixedStart) -> None:
         """Take the mixed model's prior for the raw features, and little for others."""
-        raw, rank = slice(self.n_encoded, None), self.low_rank.shape[1]
+        raw = slice(self.n_encoded, None)
         values, vectors = np.linalg.eigh(start.covariance)
-        kept = min(rank, len(values))
+        kept = min(self.low_rank.shape[1], MOST_STARTED, len(values))
         values, vectors = values[::-1][:kept], vectors[:, ::-1][:, :kept]
         factors = vectors * np.sqrt(np.maximum(values, 0.0))
         rest = np.diag(start.covariance) - np.square(factors).sum(1)
@@ -100,6 +105,7 @@ class BayesianLinearLearner(RawFeaturesLearner):
         with torch.no_grad():
             self.prior_mean[raw] = torch.as_tensor(start.mean).float()
             self.low_rank[raw] = 0.0
+            self.low_rank[:, :kept] = 0.0  # other features do not vary with these
             self.low_rank[raw, :kept] = torch.as_tensor(factors.copy()).float()
             self.log_diagonal[raw] = torch.as_tensor(rest).log().float()
             if self.n_encoded:
@@ -289,14 +295,15 @@ class BayesianLinearRegressor(PredictiveStdMixin, BaseMetaEstimator):
     Parameters
     ----------
     rank : int, default=16
-        Rank of the low-rank part of the prior covariance; 0 makes it diagonal.
+        Rank of the low-rank part of the prior covariance, beside what the mixed model
+        brings; 0 makes it diagonal where there is none.
 
     See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
     `hidden_layer_sizes` and `activation`; the episodes' ``n_shots=(1, 20)``,
     ``n_query=32`` and `support`; the training's ``meta_batch_size=4``,
-    ``max_iter=3000``, ``lr=0.01``, `lr_schedule`, ``optimizer="AdamW"``,
+    ``max_iter=800``, ``lr=0.01``, `lr_schedule`, ``optimizer="AdamW"``,
     `optimizer_params`, ``weight_decay=0.01``, `max_grad_norm`, `chunk_size`,
-    `early_stopping`, `validation_fraction`, `n_iter_no_change` and `callbacks`; and for
+    ``early_stopping="folds"``, `validation_fraction`, `n_iter_no_change` and `callbacks`; and for
     `standardize`, `transductive`, `device`, `compile`, `n_threads`, `random_state`,
     `verbose` and `warm_start`.
 
@@ -354,7 +361,8 @@ class BayesianLinearRegressor(PredictiveStdMixin, BaseMetaEstimator):
     # Many small meta-batches: with few tasks to learn from, the noise of the
     # meta-gradient keeps the features from fitting those tasks alone.
     meta_batch_size: int = 4
-    max_iter: int = 3000
+    max_iter: int = 800
+    early_stopping: bool | str = "folds"
     lr: float = 1e-2
     optimizer: str | type[torch.optim.Optimizer] = "AdamW"
     weight_decay: float = 0.01

@@ -241,9 +241,9 @@ class TransformerNeuralProcessRegressor(PredictiveStdMixin, _TransformerParamete
 
     See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
     ``hidden_layer_sizes=()`` and `activation`; the episodes' ``n_shots=(1, 20)``,
-    ``n_query=16`` and `support`; the training's `meta_batch_size`, ``max_iter=1500``,
+    ``n_query=16`` and `support`; the training's `meta_batch_size`, ``max_iter=600``,
     ``lr=0.003``, `lr_schedule`, ``optimizer="AdamW"``, `optimizer_params`,
-    ``weight_decay=0.01``, ``max_grad_norm=1.0``, `chunk_size`, `early_stopping`,
+    ``weight_decay=0.3``, ``max_grad_norm=1.0``, `chunk_size`, ``early_stopping="folds"``,
     `validation_fraction`, `n_iter_no_change` and `callbacks`; and for `standardize`,
     `transductive`, `device`, `compile`, `n_threads`, `random_state`, `verbose` and
     `warm_start`.
@@ -282,6 +282,9 @@ class TransformerNeuralProcessRegressor(PredictiveStdMixin, _TransformerParamete
     """
 
     start: str | None = "mixed_model"
+    max_iter: int = 600
+    weight_decay: float = 0.3
+    early_stopping: bool | str = "folds"
 
     _parameter_constraints = {"start": [StrOptions({"mixed_model"}), None]}
 
