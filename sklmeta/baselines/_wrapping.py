@@ -16,6 +16,7 @@ from sklearn.utils import get_tags
 
 from sklmeta._compat import _safe_indexing
 from sklmeta.baselines._base import BaselineEstimator
+from sklmeta.baselines._refitting import beside
 from sklmeta.data.codes import IntArray, group_rows
 from sklmeta.data.validation import as_given
 from sklmeta.evaluation.probabilities import spread
@@ -28,6 +29,8 @@ class Wrapped(NamedTuple):
     x_mean: NDArray[Any] | None = None  # per task, to be subtracted
     y_shift: NDArray[Any] | None = None  # per task, to be added
     odds: NDArray[Any] | None = None  # per task and class, to multiply with
+    preparation: Any = None  # of the rows, before the columns stand beside them
+    columns: NDArray[Any] | None = None  # per task: its code, or numbers
     linear: NDArray[Any] | None = None  # per task: coefficients, instead of a model
 
 
@@ -47,6 +50,10 @@ class WrappingBaseline(BaselineEstimator):
     def _arrange(self, X: Any, codes: IntArray, model: Wrapped) -> Any:
         if model.x_mean is not None:
             X = X - model.x_mean[codes].astype(X.dtype)
+        if model.preparation is not None:
+            X = model.preparation.transform(X)
+        if model.columns is not None:
+            X = beside(X, model.columns, codes)
         return X
 
     def _predict(self, X: Any, codes: IntArray, model: Wrapped) -> NDArray[Any]:

@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone, is_classifier
 
-from sklmeta._compat import HasMethods, StrOptions, _safe_indexing
-from sklmeta.baselines._base import group_means
+from sklmeta._compat import HasMethods, Interval, StrOptions, _safe_indexing
+from sklmeta.baselines._refitting import check_weight, refit, refit_with_task
 from sklmeta.baselines._wrapping import Wrapped, WrappingBaseline, respond_with
-from sklmeta.data.codes import IntArray, group_rows
+from sklmeta.data.codes import IntArray, group_means, group_rows
 from sklmeta.data.collection import stack_tasks
 from sklmeta.data.validation import Table, hints_on_columns
+
+WEIGHT_WITH_CATEGORY = 5.0  # docs/baselines.md tells of the choice
 
 
 class Pooled(WrappingBaseline):
@@ -30,10 +33,10 @@ class Pooled(WrappingBaseline):
 
     support : {"ignore", "append", "offset"}, default="ignore"
         What `adapt` does with a new task's rows. "append" fits the model anew to the
-        training rows and these, once per task, which is costly for many tasks and
-        keeps the training rows on the estimator. "offset" keeps the model. For a
-        regressor it adds the mean residual of the support to all predictions. For a
-        classifier it multiplies the probability of class c by
+        training rows and these, once per task unless `task_category`, which is costly
+        for many tasks and keeps the training rows on the estimator. "offset" keeps the
+        model. For a regressor it adds the mean residual of the support to all
+        predictions. For a classifier it multiplies the probability of class c by
         ``(n_c + p_c) / ((k + 1) p_c)`` and normalises, where n_c of the k support rows
         are of class c and p_c is the mean probability that the model gives them: a step
         towards the task's class frequencies, with the model's worth one row.
@@ -42,6 +45,22 @@ class Pooled(WrappingBaseline):
         Whether to subtract each task's own mean from its X and, for a regressor, from
         its y: the mean of the support rows for a new task; for a task of which nothing
         is known, the average of the training tasks' means.
+
+    support_weight : "auto" or float, default="auto"
+        What each support row weighs in the fit that "append" asks for; a training row
+        weighs 1. "auto" is 5 with `task_category`, else 1. Whole numbers repeat the
+        row; others are the `sample_weight` of `estimator`, or of the last step of a
+        pipeline.
+
+    task_category : bool, default=False
+        Whether "append" gives the estimator one more column, the label of each row's
+        task; a new task has a label of its own. It stands behind the steps of a
+        pipeline, before the last. scikit-learn's histogram-based boosting, LightGBM and
+        XGBoost get a data frame with a category. All other estimators, sparse rows, and
+        scikit-learn's with more tasks than its `max_bins` get numbers for the task
+        instead: the mean target of its other rows, or the frequencies of the classes.
+        Tasks that are adapted to together share one fit. Zero shots are predicted
+        without the column.
 
     Attributes
     ----------
@@ -76,20 +95,44 @@ class Pooled(WrappingBaseline):
     array([5.])
     >>> model.adapt([[0.0]], [7.0]).predict([[2.0]]).round(3)
     array([11.])
+
+    With the task as a category, trees find the new task's level from few rows:
+
+    >>> from sklearn.ensemble import HistGradientBoostingRegressor
+    >>> trees = HistGradientBoostingRegressor(random_state=0)
+    >>> X, task = [[0.0], [1.0]] * 120, [f"t{i // 24}" for i in range(240)]
+    >>> y = [row[0] + 10.0 * (name < "t5") for row, name in zip(X, task)]
+    >>> model = Pooled(trees, support="append", task_category=True)
+    >>> model = model.fit(X, y, task=task).adapt(X[:4], [21.0, 22.0, 21.0, 22.0])
+    >>> model.predict([[0.0], [1.0]]).round(1)  # 5.3 and 6.3 without the category
+    array([21.1, 21.9])
     """
 
     _parameter_constraints = {
         "estimator": [HasMethods(["fit", "predict"])],
         "support": [StrOptions({"ignore", "append", "offset"})],
         "center": ["boolean"],
+        "support_weight": [
+            StrOptions({"auto"}),
+            Interval(Real, 0, None, closed="neither"),
+        ],
+        "task_category": ["boolean"],
     }
 
     def __init__(
-        self, estimator: BaseEstimator, *, support: str = "ignore", center: bool = False
+        self,
+        estimator: BaseEstimator,
+        *,
+        support: str = "ignore",
+        center: bool = False,
+        support_weight: float | str = "auto",
+        task_category: bool = False,
     ):
         self.estimator = estimator
         self.support = support
         self.center = center
+        self.support_weight = support_weight
+        self.task_category = task_category
 
     def _learn(self, table: Table) -> Wrapped:
         if (
@@ -102,8 +145,16 @@ class Pooled(WrappingBaseline):
                 f"{type(self.estimator).__name__} does not predict. Use "
                 'support="append", or wrap it in CalibratedClassifierCV.'
             )
+        if self.task_category and self.support != "append":
+            raise ValueError(
+                "task_category=True fits the model anew with the support's rows; set "
+                'support="append".'
+            )
         X, y, x_mean, y_mean = self._centre(table)
-        self._train = (X, y) if self.support == "append" else None
+        self._train = None
+        if self.support == "append":
+            check_weight(self.estimator, self._weight)
+            self._train = (X, y, table.codes)
         with hints_on_columns():
             model = clone(self.estimator).fit(X, y)
         if x_mean is not None:
@@ -116,8 +167,11 @@ class Pooled(WrappingBaseline):
         X, y, x_mean, y_shift = self._centre(table)
         codes, n_tasks = table.codes, table.n_tasks
         models = self._initial_adaptation.model.models
-        odds = None
-        if self.support == "append":
+        odds = preparation = columns = None
+        if self.support == "append" and self.task_category:
+            preparation, model, columns = self._refit_together(X, y, codes)
+            models = [model]
+        elif self.support == "append":
             order, offsets = group_rows(codes, n_tasks)
             parts = np.split(order, offsets[1:-1])
             models = [self._refit(_safe_indexing(X, i), y[i]) for i in parts]
@@ -126,7 +180,7 @@ class Pooled(WrappingBaseline):
         elif self.support == "offset":
             residual = group_means(y - models[0].predict(X), codes, n_tasks)
             y_shift = residual if y_shift is None else y_shift + residual
-        return Wrapped(models, x_mean, y_shift, odds)
+        return Wrapped(models, x_mean, y_shift, odds, preparation, columns)
 
     def _leave_one_out(self, table: Table, model: Wrapped) -> NDArray[Any] | None:
         n_others = (table.sizes - 1.0)[table.codes]
@@ -136,7 +190,7 @@ class Pooled(WrappingBaseline):
             return self._from_others(table, model, n_others)
 
     def _from_others(
-        self, table: Table, model: Wrapped, n_others: NDArray[np.float64]
+        self, table: Table, model: Wrapped, n_others: NDArray[Any]
     ) -> NDArray[Any]:
         """Predict every row with its task's corrections taken from the other rows."""
         X, y, codes, n_tasks = table.X, table.y, table.codes, table.n_tasks
@@ -151,11 +205,9 @@ class Pooled(WrappingBaseline):
             X = np.where(n_others[:, None] > 0, X, 0)
         if not is_classifier(self):
             values = pooled.predict(X)
-            if self.support == "offset":
-                residual = y - values
-                return values + others(residual, model.y_shift)
             if model.y_shift is not None:
-                values = values + others(y, model.y_shift)
+                corrected = y - values if self.support == "offset" else y
+                values = values + others(corrected, model.y_shift)
             return values
         values = respond_with(pooled, "predict_proba", X, self.classes_)
         if self.support == "offset":
@@ -179,10 +231,34 @@ class Pooled(WrappingBaseline):
         y_mean = group_means(y, codes, n_tasks)
         return X, y - y_mean[codes], x_mean, y_mean
 
+    @property
+    def _weight(self) -> float:
+        if isinstance(self.support_weight, str):
+            return WEIGHT_WITH_CATEGORY if self.task_category else 1.0
+        return float(self.support_weight)
+
+    def _appended(
+        self, X: Any, y: NDArray[Any]
+    ) -> tuple[Any, NDArray[Any], NDArray[np.float64]]:
+        """Training rows and the support's, and what each weighs."""
+        X_train, y_train, _ = self._train  # type: ignore[misc]
+        X, y, is_support = stack_tasks([(X_train, y_train), (X, y)])
+        return X, y, np.where(is_support, self._weight, 1.0)
+
     def _refit(self, X: Any, y: NDArray[Any]) -> Any:
-        X_train, y_train = self._train  # type: ignore[misc]
-        X, y, _ = stack_tasks([(X_train, y_train), (X, y)])
-        return clone(self.estimator).fit(X, y)
+        return refit(self.estimator, *self._appended(X, y))
+
+    def _refit_together(
+        self, X: Any, y: NDArray[Any], codes: IntArray
+    ) -> tuple[Any, Any, NDArray[Any]]:
+        train_codes = self._train[2]  # type: ignore[index]
+        n_train = len(self.tasks_)
+        X, y, weight = self._appended(X, y)
+        codes = np.r_[train_codes, n_train + codes]
+        preparation, model, columns = refit_with_task(
+            self.estimator, X, y, codes, weight
+        )
+        return preparation, model, columns[n_train:]
 
     def _odds(
         self, model: Any, X: Any, y: NDArray[Any], codes: IntArray, n_tasks: int
