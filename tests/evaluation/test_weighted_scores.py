@@ -97,3 +97,17 @@ def test_weights_that_cannot_be(weights, match):
     model = PerTask(Ridge()).fit(X, Y, task=TASK)
     with pytest.raises(ValueError, match=match):
         model.score(X, Y, weights, task=TASK)
+
+
+def test_tasks_in_the_place_of_weights_are_refused():
+    model = PerTask(Ridge()).fit(X, Y, task=TASK)
+    for labels in (TASK, TASK.astype(float), np.char.add("t", TASK.astype(str))):
+        with pytest.raises(ValueError, match="task=task"):
+            model.score(X, Y, labels)
+    plain = model.score(X, Y)
+    for weights in (np.ones(96), np.ones(96, dtype=int), [1] * 96, np.full(96, 3.0)):
+        assert model.score(X, Y, weights) == pytest.approx(plain)
+    for weights in (TASK % 2, TASK + 0.5, np.arange(96), RNG.permutation(96)):
+        assert np.isfinite(model.score(X, Y, weights))
+    one_table = PerTask(Ridge()).fit(X, Y)
+    assert np.isfinite(one_table.score(X, Y, TASK))
