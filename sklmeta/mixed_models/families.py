@@ -24,6 +24,8 @@ LARGEST_EXPONENT = 200.0
 """Predictors are cut here where they are exponents: squares of e^200 are finite."""
 
 LARGEST_COUNT = 2**53
+MANY = 1e9
+"""Counts for which the leading term of Stirling's series is exact enough."""
 
 N_POINTS = 32
 """Of the integral over logits, each with either sign."""
@@ -186,7 +188,10 @@ class Poisson(Family):
     def log_likelihood(self, eta: Tensor, y: Tensor, log_dispersion: float) -> Tensor:
         """Logarithm of the probability of every row's count."""
         eta = eta[..., 0]
-        return y * eta - exp(eta) - torch.lgamma(y + 1)
+        # Relative to the best predictor, so that counts of many digits lose none.
+        excess = eta - y.clamp(min=1e-300).log()
+        fit = y * (excess - torch.expm1(excess.clamp(max=LARGEST_EXPONENT)))
+        return torch.where(y > 0, fit + log_probability_of_the_mean(y), -exp(eta))
 
     def slopes(self, eta: Tensor, y: Tensor, log_dispersion: float) -> Slopes:
         """First and second derivatives in the linear predictor."""
@@ -240,15 +245,17 @@ class NegativeBinomial(Poisson):
     def log_likelihood(self, eta: Tensor, y: Tensor, log_dispersion: float) -> Tensor:
         """Logarithm of the probability of every row's count."""
         size, x = math.exp(log_dispersion), eta[..., 0] - log_dispersion
-        # In terms of the mean over the size, so that neither overflows.
-        constant = torch.lgamma(y + size) - math.lgamma(size) - torch.lgamma(y + 1)
-        return constant + y * x - (y + size) * torch.nn.functional.softplus(x)
+        # Sums of terms of one sign, so that counts of many digits lose none.
+        softplus = torch.nn.functional.softplus
+        constant = torch.lgamma(y + size) - torch.lgamma(y + 1)
+        constant = torch.where(y > MANY, (size - 1) * (y + size / 2).log(), constant)
+        return constant - math.lgamma(size) - y * softplus(-x) - size * softplus(x)
 
     def slopes(self, eta: Tensor, y: Tensor, log_dispersion: float) -> Slopes:
         """First and second derivatives in the linear predictor."""
         size, x = math.exp(log_dispersion), eta - log_dispersion
-        y, p = y[..., None], x.sigmoid()
-        return Slopes(y - (y + size) * p, ((y + size) * p * (-x).sigmoid())[..., None])
+        y, p, q = y[..., None], x.sigmoid(), (-x).sigmoid()
+        return Slopes(y * q - size * p, ((y + size) * p * q)[..., None])
 
     def weight_slope(
         self, eta: Tensor, y: Tensor, log_dispersion: float, M: Tensor
@@ -267,7 +274,7 @@ class NegativeBinomial(Poisson):
         excess = (count + size) * p
         digamma = torch.digamma(y + size) - torch.digamma(y.new_tensor(size))
         value = size * (digamma + torch.nn.functional.logsigmoid(-x[..., 0]))
-        value = value - y + excess[..., 0]
+        value = value - (count * q - size * p)[..., 0]
         gradient = excess * q - size * p
         weight = size * p * q - excess * q * (q - p)
         return value, Slopes(gradient, weight[..., None])
@@ -357,6 +364,12 @@ def log_normal(
     relative_variance = squares + relative * (1 + squares)
     std = (own * level + level.square() * relative_variance).sqrt()
     return torch.stack([level, std], dim=-1)
+
+
+def log_probability_of_the_mean(y: Tensor) -> Tensor:
+    """Of a Poisson count that is its mean; Stirling's where the digits run out."""
+    exact = torch.xlogy(y, y) - y - torch.lgamma(y + 1)
+    return torch.where(y > MANY, -0.5 * (2 * math.pi * y).log(), exact)
 
 
 def normal_points(n_columns: int) -> Tensor:  # shape: (N_POINTS, n_columns)

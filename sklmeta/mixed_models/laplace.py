@@ -25,7 +25,12 @@ MAX_STEPS = 200
 TOLERANCE = 1e-14
 """Of the Newton decrement: twice how far a task's objective is above its least."""
 
+ROUNDING = 1e-15
+"""Of a sum of log-likelihoods, relative to it."""
+
 MAX_HALVINGS = 60
+
+FIRST_RADIUS = 10.0
 
 
 class TaskRows(NamedTuple):
@@ -53,6 +58,10 @@ def find_modes(
     u = start
     eta = rows.fixed + rows.effects @ u
     value = _objective(rows, family, log_dispersion, u, eta)
+    # How far a predictor may go in one step: where an exponent is far off, a step by
+    # the curvature here is too long by many orders of magnitude.
+    radius = value.new_full(value.shape, FIRST_RADIUS)
+    open_ = torch.ones_like(value, dtype=torch.bool)
     for _ in range(MAX_STEPS):
         gradient, weight = family.slopes(eta, rows.y, log_dispersion)
         gradient = u - rows.effects.mT @ (rows.weight[..., None] * gradient)
@@ -60,12 +69,16 @@ def find_modes(
         flat = gradient.flatten(1)[..., None]
         step = -torch.cholesky_solve(flat, factor)[..., 0].view_as(u)
         decrement = -(gradient * step).sum((1, 2))
-        if not (decrement > TOLERANCE).any():
+        if not (open_ & (decrement > TOLERANCE + ROUNDING * value.abs())).any():
             break
-        length, value = _search(rows, family, log_dispersion, (u, eta, value), step)
-        if not length.any():
-            break
-        u = u + length * step
+        along = rows.effects @ step
+        reach = along.abs().flatten(1).sum(1).clamp(min=TOLERANCE)
+        first = torch.where(open_, (radius / reach).clamp(max=1.0), 0.0)
+        at = (u, eta, value)
+        length, value = _search(rows, family, log_dispersion, at, (step, along), first)
+        open_ &= length > 0
+        radius = 4 * (length * reach).clamp(min=1.0)
+        u = u + length[:, None, None] * step
         eta = rows.fixed + rows.effects @ u
     return Modes(u, eta, factor, value)
 
@@ -75,25 +88,24 @@ def _search(
     family: Family,
     log_dispersion: float,
     at: tuple[Tensor, Tensor, Tensor],
-    step: Tensor,
+    step: tuple[Tensor, Tensor],
+    length: Tensor,  # shape: (n_tasks,)
 ) -> tuple[Tensor, Tensor]:
-    """Length of every task's step, of 1, 1/2, 1/4, ... or 0, and its objective."""
+    """Halve the length of every task's step until it helps; 0 where none does."""
     u, eta, value = at
-    along = rows.effects @ step
-    length = torch.ones_like(value)[:, None, None]
     # At the mode, steps change the objective by rounding alone: there any is right.
-    most = value + 1e-13 * value.abs()
+    most = value + 100 * ROUNDING * value.abs()
     for _ in range(MAX_HALVINGS):
-        new = _objective(
-            *(rows, family, log_dispersion), u + length * step, eta + length * along
-        )
+        moved = [
+            now + length[:, None, None] * by
+            for now, by in zip((u, eta), step, strict=True)
+        ]
+        new = _objective(rows, family, log_dispersion, *moved)
         worse = ~(new <= most)
         if not worse.any():
-            return length, new
-        length = torch.where(worse[:, None, None], 0.5 * length, length)
-    return torch.where(worse[:, None, None], 0.0, length), torch.where(
-        worse, value, new
-    )
+            break
+        length = torch.where(worse, 0.5 * length, length)
+    return torch.where(worse, 0.0, length), torch.where(worse, value, new)
 
 
 def _objective(
@@ -137,7 +149,7 @@ def cholesky(matrix: Tensor) -> Tensor:
         scale = matrix.diagonal(dim1=-2, dim2=-1).amax(-1) * (info > 0)
         eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype)
         factor, info = torch.linalg.cholesky_ex(
-            matrix + jitter * scale[:, None, None] * eye
+            matrix + jitter * scale[..., None, None] * eye
         )
     return factor
 
