@@ -23,6 +23,7 @@ from sklmeta.auto._evidence import Cases, Protocol, draw_cases, gathered
 from sklmeta.auto._portfolio import Members
 from sklmeta.auto._response import respond
 from sklmeta.auto._schedule import Schedule
+from sklmeta.auto._sharing import is_trained
 from sklmeta.auto._stacking import WeightModel, equal_weights, fit_weights
 from sklmeta.auto._support_losses import adapt_and_judge
 from sklmeta.data.codes import IntArray
@@ -121,7 +122,9 @@ class Blend(AdaptableEstimator, _BaseComposition):
             params["shared_classes"] = self.shared_classes
         for _, member in named:
             inner = inner_estimator(member)
-            known = inner.get_params(deep=False)
+            known = set(inner.get_params(deep=False))
+            if not is_trained(member):
+                known.discard("max_iter")  # others count other things
             inner.set_params(**{k: v for k, v in params.items() if k in known})
         if self.preparation is None:
             return named
@@ -174,16 +177,16 @@ class Blend(AdaptableEstimator, _BaseComposition):
         self.estimators_ = dict(zip(names, fitted, strict=True))
         self._weight_model: dict[str, Any] = model._asdict()
         self._equal_because = reason
-        self._span = None
+        self._span: dict[str, float] | None = None
         if table.kind == TaskKind.REGRESSION:
-            self._span = tuple(TargetRange.of(table))
+            self._span = TargetRange.of(table)._asdict()
         if own and not table.one_table:
             return None
         unknown = np.full((1, len(names)), np.nan)
         weights = model.weights(np.zeros(1, np.intp), unknown)
         bounds = None
         if self._span is not None and not table.one_table:
-            bounds = TargetRange(*self._span).without_rows()
+            bounds = TargetRange(**self._span).without_rows()
         return Blended(fitted, weights, by_task=False, bounds=bounds)
 
     def _fit_members(
@@ -207,30 +210,28 @@ class Blend(AdaptableEstimator, _BaseComposition):
             verbose=self.verbose,
             random_state=rng,
         )
-        done = schedule.run()
-        by_index = {
-            i: member
-            for group, members, _ in done
-            for i, member in zip(group, members, strict=True)
-        }
-        kept = sorted(by_index)
-        names, fitted = [named[i][0] for i in kept], [by_index[i] for i in kept]
-        evidence = None
-        if cases is not None:
-            answers = [([kept.index(i) for i in d.group], d.answers) for d in done]
-            evidence = gathered(table, cases, len(kept), answers)
+        said = schedule.answers()
+        kept = sorted(i for group, _ in said for i in group)
+        given = is_classifier(self), table.n_tasks, protocol.judged_by
+        evidence = None if cases is None else gathered(table, cases, len(named), said)
         model = None
         if evidence is not None:
-            given = is_classifier(self), table.n_tasks, protocol.judged_by
+            evidence = evidence.of(kept)
             model = fit_weights(evidence, *given)
-        return names, fitted, model
+            if self.estimators is None:
+                worth = model.of_interest(evidence)
+                kept = [i for i, is_worth in zip(kept, worth, strict=True) if is_worth]
+                model = fit_weights(evidence.of(np.flatnonzero(worth)), *given)
+        self.left_out_ = [name for i, (name, _) in enumerate(named) if i not in kept]
+        return [named[i][0] for i in kept], schedule.fit(kept), model
 
     def _specialise(self, table: Table) -> Blended:
         _check_squares(table)
         model = WeightModel(**self._weight_model)
         bounds = None
-        if getattr(self, "_span", None) is not None:  # files of before have none
-            bounds = TargetRange(*self._span).of_tasks(table)
+        span = getattr(self, "_span", None)  # files of before have none
+        if span is not None:
+            bounds = TargetRange(**span).of_tasks(table)
         members, losses = [], []
         for member in self.estimators_.values():
             new, lost = adapt_and_judge(member, table, model.judged_by, bounds)

@@ -32,7 +32,7 @@ class TargetRange(NamedTuple):
     @classmethod
     def of(cls, table: Table) -> TargetRange:
         low, high = _ranges(table)
-        return cls(low.min(), high.max(), float(np.median(high - low)))
+        return cls(float(low.min()), float(high.max()), float(np.median(high - low)))
 
     def of_tasks(self, table: Table) -> Floats:  # shape: (n_tasks, 2)
         """Lowest and highest prediction of every task, given its support."""

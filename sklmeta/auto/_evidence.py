@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from sklmeta._compat import _safe_indexing
 from sklmeta.auto._bounds import TargetRange
@@ -129,7 +131,9 @@ def cross_fit(
     train, test = fold
     labels, codes = np.unique(table.codes[train], return_inverse=True)
     own = table.part(train)._replace(codes=codes, labels=labels)
-    fitted = fit_alike(members, own)
+    with warnings.catch_warnings():  # the fit to all tasks tells the user
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fitted = fit_alike(members, own)
     held = np.zeros(table.n_tasks, dtype=bool)
     held[table.codes[test]] = True
     if table.kind == TaskKind.SHARED:
@@ -190,19 +194,18 @@ def gathered(
     table: Table,
     cases: Cases,
     n_members: int,
-    answers: Sequence[tuple[list[int], list[Answers]]],
+    answers: Sequence[tuple[list[int], list[Answers]]],  # columns, and what they say
 ) -> Evidence | None:
     """Join what groups of members say, of cases that all of them could answer."""
     said = np.full((len(cases.query), n_members), np.nan)
     lost = np.full((len(cases.task), n_members), np.nan)
     for columns, parts in answers:
         for part in parts:
-            said[np.ix_(part.rows, columns)] = part.predictions
-            lost[np.ix_(part.cases, columns)] = part.losses
-    known = np.bincount(
-        cases.query_case[np.isnan(said).any(axis=1)], minlength=len(cases.task)
-    )
-    usable = known == 0
+            said[part.rows[:, None], columns] = part.predictions
+            lost[part.cases[:, None], columns] = part.losses
+    asked = [i for columns, _ in answers for i in columns]
+    missing = np.isnan(said[:, asked]).any(axis=1)
+    usable = np.bincount(cases.query_case[missing], minlength=len(cases.task)) == 0
     kept = usable[cases.query_case]
     if not kept.any():
         return None

@@ -17,19 +17,33 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklmeta.baselines import FineTuneClassifier, PerTask, Pooled
+from sklmeta.baselines import FineTuneClassifier, LDABaseline, PerTask, Pooled
 from sklmeta.closed_form import (
     BayesianLinearRegressor,
     DeepKernelClassifier,
-    DeepKernelRegressor,
+    MixedModelClassifier,
+    MixedModelRegressor,
+    RidgeHeadClassifier,
 )
 from sklmeta.metric_based import MatchingNetClassifier, ProtoNetClassifier
+from sklmeta.model_based import (
+    EpisodicBoostingClassifier,
+    EpisodicBoostingRegressor,
+    TransformerNeuralProcessRegressor,
+)
 
 Members = list[tuple[str, Any]]
 
 MOST_PASSES = 150
 """Through all rows, of a classifier's training. With the 800 rows of three hospitals,
 1,000 meta-updates would be 600; members were worse after as many."""
+
+BOOSTING: dict[str, Any] = {
+    "max_iter": 60,
+    "max_leaf_nodes": 15,
+    "early_stopping": False,
+}
+"""Small trees and few of them: predicting a task's few rows costs by the tree."""
 
 MANY_CLASSES: dict[str, Any] = {"meta_batch_size": 4, "n_query": 6}
 """Of tasks with more than five classes of their own. Where they have 15, a meta-update
@@ -38,15 +52,16 @@ has 960 rows then, instead of the 7,200 of the defaults."""
 
 def regressors(support: Any, seed: int | None) -> Members:
     common = {"support": support, "random_state": seed}
+    boosting = HistGradientBoostingRegressor(**BOOSTING, random_state=seed)
     return [
+        ("mixed_model", MixedModelRegressor()),
         ("bayesian_linear", BayesianLinearRegressor(**common)),
-        ("mixed_model", BayesianLinearRegressor(hidden_layer_sizes=(), **common)),
-        ("deep_kernel", DeepKernelRegressor(**common)),
-        ("own_ridge", PerTask(make_pipeline(StandardScaler(), Ridge()))),
-        (
-            "pooled",
-            Pooled(HistGradientBoostingRegressor(random_state=seed), support="offset"),
-        ),
+        ("transformer", TransformerNeuralProcessRegressor(**common)),
+        # Scaled by the training rows: the support's scale may be far from the query's.
+        ("own_ridge", make_pipeline(StandardScaler(), PerTask(Ridge()))),
+        ("pooled", Pooled(boosting, support="offset")),
+        ("pooled_centred", Pooled(boosting, center=True)),
+        ("episodic_boosting", EpisodicBoostingRegressor(**common)),
     ]
 
 
@@ -69,29 +84,33 @@ def classifiers(
     }
     if not shared_classes and size.n_ways > 5:
         common.update(MANY_CLASSES)
-    logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    members: Members = [
-        ("prototypical", ProtoNetClassifier(**common)),
-        ("matching", MatchingNetClassifier(**common)),
-    ]
+    members: Members = [("prototypical", ProtoNetClassifier(**common))]
     if shared_classes:
-        # Where tasks have many classes of their own, it is worse than centroids of the
-        # raw features (docs/comparisons/clinc150.md).
+        members.append(("matching", MatchingNetClassifier(**common)))
         members.append(("deep_kernel", DeepKernelClassifier(**common)))
+    else:
+        members.append(("ridge_head", RidgeHeadClassifier(**common)))
     for _, member in members:
         _bound_passes(member, size, shared_classes)
-    members.append(("own_logistic", PerTask(logistic, shared_classes=shared_classes)))
-    if shared_classes:
-        boosting = HistGradientBoostingClassifier(random_state=seed)
+    if not shared_classes:
+        tuned = FineTuneClassifier(random_state=seed, shared_classes=False)
+        discriminants = LDABaseline(shared_classes=False)
+        return [*members, ("discriminants", discriminants), ("fine_tuned", tuned)]
+    logistic = PerTask(LogisticRegression(max_iter=1000))
+    boosting = HistGradientBoostingClassifier(**BOOSTING, random_state=seed)
+    return [
+        ("mixed_model", MixedModelClassifier()),
+        *members,
+        # Scaled by the training rows: the support's scale may be far from the query's.
+        ("own_logistic", make_pipeline(StandardScaler(), logistic)),
         # Shifted and not: one row tells little of a task's frequencies, many do.
-        for name, model in [("boosting", boosting), ("logistic", logistic)]:
-            members.append((f"pooled_{name}", Pooled(model)))
-            shifted = Pooled(model, support="offset")
-            members.append((f"pooled_{name}_shifted", shifted))
-    else:
-        pooled = FineTuneClassifier(random_state=seed, shared_classes=False)
-        members.append(("fine_tuned", pooled))
-    return members
+        ("pooled", Pooled(boosting)),
+        ("pooled_shifted", Pooled(boosting, support="offset")),
+        (
+            "episodic_boosting",
+            EpisodicBoostingClassifier(support=support, random_state=seed),
+        ),
+    ]
 
 
 def _bound_passes(member: Any, size: Size, shared_classes: bool) -> None:

@@ -59,11 +59,12 @@ def adapt_member(
 
 def _table_of(estimator: AdaptableEstimator, table: Table, support: Any) -> Table:
     """The supports as the estimator's own checks would leave them."""
-    known = estimator._initial_adaptation.classes
+    known: Any = estimator._initial_adaptation.classes
+    classes: Any = table.classes
     agree = (
         table.kind == TaskKind.REGRESSION
         or (table.kind == TaskKind.OWN and table.own is not None)
-        or (table.kind == TaskKind.SHARED and np.array_equal(known, table.classes))
+        or (known is not None and np.array_equal(known, classes))
     )
     if agree and support.y is table.y and _is_plain(support.X):
         return table._replace(X=support.X)

@@ -17,7 +17,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from tqdm.auto import tqdm
 
 from sklmeta.auto._evidence import Answers, Cases, cross_fit
-from sklmeta.auto._sharing import fit_alike, groups_of, is_trained
+from sklmeta.auto._sharing import fit_alike, groups_of, is_dear, is_trained
 from sklmeta.data.codes import IntArray
 from sklmeta.data.validation import Table
 from sklmeta.evaluation.containers import inner_estimator
@@ -37,14 +37,6 @@ class Work(NamedTuple):
     group: list[int]
     members: list[Any]
     folds: list[tuple[IntArray, IntArray]]
-
-
-class Done(NamedTuple):
-    """What became of a group."""
-
-    group: list[int]
-    fitted: list[Any]
-    answers: list[Answers]
 
 
 class Schedule:
@@ -96,8 +88,8 @@ class Schedule:
             own = [members[i] for i in group]
             folds = [] if cases is None else self._folds(own[0], cv, seed)
             self.work.append(Work(group, own, folds))
-        self.n_fits = sum(len(work.folds) + 1 for work in self.work)
-        self.bar = tqdm(None, "fitting members", self.n_fits, disable=not verbose)
+        n_fits = sum(len(work.folds) + 1 for work in self.work)
+        self.bar = tqdm(None, "fitting members", n_fits, disable=not verbose)
 
     def _folds(
         self, member: Any, cv: int | None, seed: int
@@ -105,19 +97,46 @@ class Schedule:
         table = self.table
         if cv is None:
             cv = 3
-            if not is_trained(member) and table.n_tasks < SOME_TASKS:
+            if not is_dear(member) and table.n_tasks < SOME_TASKS:
                 cv = 10 if table.n_tasks < FEW_TASKS else 5
         split = TaskKFold(min(cv, table.n_tasks), shuffle=True, random_state=seed)
         return list(split.split(table.X, table.y, groups=table.codes))
 
-    def run(self) -> list[Done]:
-        """Fit all groups of members, or those that there is time for."""
-        with self.bar:
-            if self.max_time is None:
-                return list(self._fit(self.work))
-            return list(self._fit_in_time(self.max_time))
+    def answers(self) -> list[tuple[list[int], list[Answers]]]:
+        """Fit groups of members to folds, all or those that there is time for.
 
-    def _fit(self, work: Sequence[Work]) -> Iterator[Done]:
+        Returns
+        -------
+        list of (group, answers)
+        """
+        if self.max_time is None:
+            return list(self._question(self.work))
+        return list(self._question_in_time(self.max_time))
+
+    def fit(self, kept: Sequence[int]) -> list[Any]:
+        """Fit members to all tasks."""
+        jobs, order = [], []
+        for group, members, _ in self.work:
+            chosen = [m for i, m in zip(group, members, strict=True) if i in kept]
+            if chosen:
+                jobs.append(delayed(fit_alike)(chosen, self.table))
+                order += [i for i in group if i in kept]
+        fitted = []
+        for of_group in self._run(jobs):
+            fitted += of_group
+            self.bar.update()
+        self.bar.total = self.bar.n  # some were left out
+        self.bar.close()
+        by_index = dict(zip(order, fitted, strict=True))
+        return [by_index[i] for i in kept]
+
+    def _run(self, jobs: list[Any]) -> Iterator[Any]:
+        found: Iterator[Any] = Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs)
+        return found
+
+    def _question(
+        self, work: Sequence[Work]
+    ) -> Iterator[tuple[list[int], list[Answers]]]:
         jobs = []
         for _, members, folds in work:
             for fold in folds:
@@ -125,57 +144,59 @@ class Schedule:
                 short = [shortened(member, share) for member in members]
                 given = short, self.table, self.cases, fold, self.judged_by
                 jobs.append(delayed(cross_fit)(*given))
-            jobs.append(delayed(fit_alike)(members, self.table))
-        found = Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs)
+        found = self._run(jobs)
         for group, _, folds in work:
             answers = []
             for _ in folds:
                 answers += next(found)
                 self.bar.update()
-            fitted = next(found)
-            self.bar.update()
-            yield Done(group, fitted, answers)
+            yield group, answers
 
-    def _fit_in_time(self, max_time: float) -> Iterator[Done]:
-        """Fit the cheapest first, and leave out what would end too late."""
-        priced = [(self._price(work), work) for work in self.work]
-        priced.sort(key=lambda pair: pair[0])
-        rate = 1.0
-        for i, (price, work) in enumerate(priced):
-            left = max_time - (time.perf_counter() - self.start)
-            if i and price * rate > left:
-                names = [self.names[g] for _, late in priced[i:] for g in late.group]
+    def _question_in_time(
+        self, max_time: float
+    ) -> Iterator[tuple[list[int], list[Answers]]]:
+        """Take the cheapest first, and leave out what would end too late."""
+        priced = [(*self._price(work), work) for work in self.work]
+        priced.sort(key=lambda prices: prices[0] + prices[1])
+        rate, owed = 1.0, 0.0  # the last fits, to all tasks, come when all is weighed
+        for i, (of_folds, of_all, work) in enumerate(priced):
+            left = max_time - (time.perf_counter() - self.start) - rate * owed
+            if i and rate * (of_folds + of_all) > left:
+                late = [self.names[g] for *_, other in priced[i:] for g in other.group]
                 warn(
-                    f"{', '.join(names)} left out of the blend: fitting in about "
+                    f"{', '.join(late)} left out of the blend: fitting in about "
                     f"max_time={max_time:g} seconds leaves no time for what takes "
                     "longest."
                 )
                 return
             began = time.perf_counter()
-            yield from self._fit([work])
+            yield from self._question([work])
             took = time.perf_counter() - began
+            owed += of_all
             if took > 0.1 * max_time:  # shorter ones tell little of the longer
-                rate = max(1.0, took / price)
+                rate = max(1.0, took / of_folds)
 
-    def _price(self, work: Work) -> float:
-        """Seconds that the fits of a group will take, about."""
+    def _price(self, work: Work) -> tuple[float, float]:
+        """Seconds that fits to all folds will take, about, and one to all tasks."""
         member, table = work.members[0], self.table
-        seconds = []
-        updates = PROBES if is_trained(member) else (0,)
-        for n_updates in updates:
+
+        def seconds(**params: Any) -> float:
             probe = clone(member)
-            if n_updates:
-                inner_estimator(probe).set_params(max_iter=n_updates)
+            inner_estimator(probe).set_params(**params)
             began = time.perf_counter()
             fit_alike([probe], table)
-            seconds.append(time.perf_counter() - began)
-        of_fit = seconds[0]
-        if len(seconds) > 1:
-            few, many = updates
-            each = max(0.0, seconds[1] - seconds[0]) / (many - few)
-            of_fit = seconds[1] + each * (inner_estimator(member).max_iter - many)
-        n_fits = len(work.folds) + 1
-        return of_fit * math.ceil(n_fits / min(effective_n_jobs(self.n_jobs), n_fits))
+            return time.perf_counter() - began
+
+        if is_trained(member):
+            few, many = PROBES
+            base, longer = seconds(max_iter=few), seconds(max_iter=many)
+            each = max(0.0, longer - base) / (many - few)
+            of_fit = longer + each * (inner_estimator(member).max_iter - many)
+        else:
+            of_fit = seconds()
+        n_folds = len(work.folds)
+        n_rounds = math.ceil(n_folds / min(effective_n_jobs(self.n_jobs), n_folds or 1))
+        return n_rounds * of_fit, of_fit
 
 
 def shortened(member: Any, share: float) -> Any:

@@ -15,6 +15,7 @@ from sklmeta.auto._response import fit_member
 from sklmeta.baselines import Pooled
 from sklmeta.data.validation import Table
 from sklmeta.evaluation.containers import inner_estimator, shallow_copy
+from sklmeta.model_based import EpisodicBoostingClassifier, EpisodicBoostingRegressor
 
 
 def groups_of(members: Sequence[Any]) -> list[list[int]]:
@@ -62,3 +63,9 @@ def is_trained(member: Any) -> bool:
     """Whether meta-updates fit it, each of which costs the same for any table."""
     inner = inner_estimator(member)
     return hasattr(inner, "max_iter") and hasattr(inner, "meta_batch_size")
+
+
+def is_dear(member: Any) -> bool:
+    """Whether a fit takes seconds even where there are few rows."""
+    dear = EpisodicBoostingRegressor | EpisodicBoostingClassifier
+    return is_trained(member) or isinstance(inner_estimator(member), dear)

@@ -23,17 +23,20 @@ class AutoMetaRegressor(Blend):
     """Blend meta-learners and baselines, by what worked on held-out training tasks.
 
     Which learner is best depends on the tasks and on the number of labelled rows; this
-    one fits several and learns when to believe which. With few rows the meta-learners
-    and the pooled model weigh more, with many a task's own model; where meta-learning
-    does not help, the weights say so.
+    one fits several and learns when to believe which. With few rows the mixed model and
+    the learners that start from it weigh more, with many a task's own model; where
+    meta-learning does not help, the weights say so.
 
     Parameters
     ----------
     estimators : list of (str, estimator), default=None
         Members: meta-learners and baselines, anything that `sklmeta.adapted` takes.
-        None is `BayesianLinearRegressor` with an encoder and without one (a linear
-        mixed model), `DeepKernelRegressor`, each task's own ridge regression, and
-        gradient boosting on all tasks with the support's mean residual added.
+        None is `MixedModelRegressor`, `BayesianLinearRegressor`,
+        `TransformerNeuralProcessRegressor`, `EpisodicBoostingRegressor`, each task's
+        own ridge regression, and gradient boosting on all tasks, once with the
+        support's mean residual added and once on deviations from each task's mean; of
+        these, members that would weigh less than a twentieth at any number of rows are
+        left out.
 
     preparation : transformer, default=None
         What turns X into numbers, such as a pipeline of a vectoriser and a
@@ -41,9 +44,10 @@ class AutoMetaRegressor(Blend):
         takes: text, or a data frame with categories. Prepared *before* the blend, the
         tasks held out to weigh the members are no longer unseen.
 
-    cv : int, default=3
-        Folds of training tasks for stacking. Each member is fitted once per fold and
-        once to all tasks.
+    cv : int, default=None
+        Folds of training tasks for stacking. None is 3; and, for members that are
+        fitted in a moment, 5 with fewer than 60 tasks and 10 with fewer than 30. In a
+        fold meta-learners make as many passes through its tasks as through all.
 
     shots : sequence of int, default=(0, 1, 2, 5, 10, 20)
         Numbers of support rows at which the members are compared; between them the
@@ -62,14 +66,18 @@ class AutoMetaRegressor(Blend):
         Parameters for those members that have them, such as ``{"max_iter": 500}`` for
         the meta-updates of all meta-learners.
 
+    max_time : float, default=None
+        Seconds that `fit` may take, about. Each member is tried first, and the dearest
+        are left out, with a warning, where all would take longer.
+
     n_jobs : int, default=None
-        Folds run at a time.
+        Fits that run at a time.
 
     random_state : int, RandomState instance or None, default=None
         Seed of members, folds and draws.
 
     verbose : int, default=0
-        1 shows a progress bar over the folds.
+        1 shows a progress bar over the fits of members to folds.
 
     Attributes
     ----------
@@ -78,7 +86,11 @@ class AutoMetaRegressor(Blend):
 
     weights_ : DataFrame of shape (n_tasks, n_members)
         What each member weighs, for every task adapted to; before `adapt`, with no
-        rows of a task.
+        rows of a task. Where members could not be compared and count alike,
+        ``weights_.attrs["equal_because_of"]`` says why.
+
+    left_out_ : list of str
+        Members that would weigh next to nothing, or that there was no time for.
 
     tasks_ : ndarray of shape (n_tasks,)
         Labels of the tasks that `fit` saw.
@@ -93,15 +105,21 @@ class AutoMetaRegressor(Blend):
     Notes
     -----
     The weights are a softmax, linear in log(1 + rows) and in how much better than the
-    average each member predicts the support's own rows, left out one after the other
-    (by fifths where there are more than five). Its coefficients are those that would
-    have blended best the predictions for held-out training tasks: stacked
-    generalisation [1]_, in which supports of all sizes count alike. With few tasks they
-    stay close to equal weights. On a single table there is nothing to learn them from,
-    and members count alike.
+    average each member predicts rows of the support that it was not given: each row
+    from its task's others, by a formula where there is one and else by fifths; with
+    ``support="first"`` the later rows from the first half and from the first three
+    quarters. A member that predicts these well is never believed the less for it.
 
-    `fit` costs ``cv + 1`` fits of every member; `adapt` up to six adaptations of every
-    member.
+    The coefficients are those that would have blended best the predictions for held-out
+    training tasks: stacked generalisation [1]_, in which supports of all sizes count
+    alike. Their squares are penalised by .02 over the number of tasks, however many
+    draws there are of each, so that the weights are near equal where few tasks tell
+    little. On a single table, and with fewer than four tasks, they are equal, and a
+    warning says so.
+
+    No member's prediction goes further beyond the training targets, and those of the
+    task's support, than the support's targets span, or those of a typical training task
+    if that is more.
 
     References
     ----------
@@ -177,19 +195,20 @@ class AutoMetaClassifier(Blend):
     ----------
     estimators : list of (str, estimator), default=None
         Members: meta-learners and baselines, anything that `sklmeta.adapted` takes,
-        with `predict_proba`. None is `ProtoNetClassifier`, `MatchingNetClassifier`,
-        each task's own logistic regression, with classes of a task's own
-        `FineTuneClassifier`, and with shared ones `DeepKernelClassifier`, logistic
-        regression and gradient boosting on all tasks, as they are and shifted to the
-        support's frequencies. Their training is bounded by the table: 150 passes
-        through its rows at most, and smaller meta-updates where tasks have many
+        with `predict_proba`. None is, with shared classes, `MixedModelClassifier`,
+        `ProtoNetClassifier`, `MatchingNetClassifier`, `DeepKernelClassifier`,
+        `EpisodicBoostingClassifier`, each task's own logistic regression, and gradient
+        boosting on all tasks, as it is and shifted to the support's frequencies. With
+        classes of a task's own it is `ProtoNetClassifier`, `RidgeHeadClassifier`,
+        `LDABaseline` and `FineTuneClassifier`. Training is bounded by the table: 150
+        passes through its rows at most, and smaller meta-updates where tasks have many
         classes of their own; `member_params` overrides that.
 
     shared_classes : bool, default=True
         Whether all tasks speak of the same classes, for the blend and all members.
 
     See `sklmeta.AutoMetaRegressor` for `preparation`, `cv`, `shots`, `n_draws`,
-    `support`, `member_params`, `n_jobs`, `random_state` and `verbose`.
+    `support`, `member_params`, `max_time`, `n_jobs`, `random_state` and `verbose`.
 
     Attributes
     ----------
@@ -200,8 +219,8 @@ class AutoMetaClassifier(Blend):
     shared_classes_ : bool
         What was used.
 
-    See `sklmeta.AutoMetaRegressor` for `estimators_`, `weights_`, `tasks_` and
-    `n_features_in_`.
+    See `sklmeta.AutoMetaRegressor` for `estimators_`, `weights_`, `left_out_`, `tasks_`
+    and `n_features_in_`.
 
     See Also
     --------
