@@ -56,7 +56,7 @@ class MixedModel(DeclaredParameters, AdaptableEstimator):
     random_slopes: str | Sequence[Any] = "all"
     covariance: str = "auto"
     rank: int = 1
-    max_iter: int = 500
+    max_iter: int = 1000
     tol: float = 1e-10
 
     _parameter_constraints = {

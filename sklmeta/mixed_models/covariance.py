@@ -66,6 +66,77 @@ class Structure(NamedTuple):
         return self.shrinkage * float(value), self.shrinkage * gradient
 
 
+class FreeEntries(NamedTuple):
+    """A root by its free entries; for `linear` and `own_noise`."""
+
+    structure: Structure
+
+    def start(self, deviations: Floats) -> Floats:
+        """Where to begin, given the diagonal of R."""
+        return self.structure.start_from(deviations)
+
+    def of_root(self, root: Floats) -> Floats:
+        """The coordinates of R."""
+        return self.structure.free(root)
+
+    def root(self, theta: Floats) -> Floats:
+        """R of its coordinates."""
+        return self.structure.root(theta)
+
+    def pull(self, theta: Floats, value: float, slope: Floats) -> tuple[float, Floats]:
+        """An objective and its gradient in R as one of the coordinates."""
+        return value, self.structure.free(slope)
+
+
+class Correlations(NamedTuple):
+    """A root by its rows' lengths and directions, whose correlations are shrunk.
+
+    Rows are ``s_i u_i / |u_i|`` with ``u_ii = 1``, so that a variance may become zero
+    without an end: its correlations then follow the prior.
+    """
+
+    structure: Structure
+
+    def start(self, deviations: Floats) -> Floats:
+        """Uncorrelated, given the diagonal of R."""
+        n = len(deviations)
+        return np.r_[np.maximum(deviations, 0.01), np.zeros(n * (n - 1) // 2)]
+
+    def of_root(self, root: Floats) -> Floats:
+        """The coordinates of R, whose diagonal has no zero."""
+        below = np.tril_indices(len(root), -1)
+        directions = root / np.diag(root)[:, None]
+        return np.r_[np.sqrt((root**2).sum(axis=1)), directions[below]]
+
+    def _parts(self, theta: Floats) -> tuple[Floats, Floats, Floats]:
+        n = self.structure.shape[0]
+        directions = np.eye(n)
+        directions[np.tril_indices(n, -1)] = theta[n:]
+        lengths = np.sqrt((directions**2).sum(axis=1, keepdims=True))
+        return theta[:n, None], directions / lengths, lengths
+
+    def root(self, theta: Floats) -> Floats:
+        """R of its coordinates."""
+        scales, units, _ = self._parts(theta)
+        return scales * units
+
+    def pull(self, theta: Floats, value: float, slope: Floats) -> tuple[float, Floats]:
+        """An objective and its gradient in R as one of the coordinates, penalised."""
+        scales, units, lengths = self._parts(theta)
+        along = (slope * units).sum(axis=1, keepdims=True)
+        across = scales * (slope - along * units) / lengths
+        # The log determinant of the correlations is that of the lengths, negative.
+        shrinkage = self.structure.shrinkage
+        across += 2 * shrinkage * units / lengths
+        value += 2 * shrinkage * float(np.log(lengths).sum())
+        return value, np.r_[along[:, 0], across[np.tril_indices(len(units), -1)]]
+
+
+def coordinates_of(structure: Structure) -> FreeEntries | Correlations:
+    """The coordinates in which a Gaussian model's root is sought."""
+    return Correlations(structure) if structure.shrinkage else FreeEntries(structure)
+
+
 def structure_of(
     covariance: str, n_random: int, n_tasks: int, rank: int = 1
 ) -> Structure:

@@ -22,13 +22,21 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from sklmeta.data.codes import IntArray
-from sklmeta.mixed_models.covariance import Structure, structure_of
+from sklmeta.mixed_models.covariance import (
+    Correlations,
+    FreeEntries,
+    coordinates_of,
+    structure_of,
+)
 from sklmeta.mixed_models.moments import Moments, blocks_of
 
 Floats = NDArray[np.float64]
 
 LEAST_VARIANCE = 1e-12
 """Of the noise, relative to the target's: rows that lie on a line have none."""
+
+OUT_OF_STEPS = 1
+"""Of L-BFGS. It also stops where rounding hides every descent, which is no fault."""
 
 
 class LinearMixedModel(NamedTuple):
@@ -125,11 +133,10 @@ class Likelihood:
         slope = own[:, :, index].sum(0) - (n_free / fixed.residual) * (of_y.mT @ of_y)
         if self.reml:
             value += fixed.log_determinant
-            left, right = (
-                part.transpose(0, 1).reshape(len(index), -1)
-                for part in (of_x, of_x @ fixed.inverse)
-            )
-            slope = slope - left @ right.mT
+            for block in blocks_of(len(own), 3 * own[0].numel()):
+                left = of_x[block].transpose(0, 1).reshape(len(index), -1)
+                right = (of_x[block] @ fixed.inverse).transpose(0, 1)
+                slope -= left @ right.reshape(len(index), -1).mT
         return value, (2 * slope @ torch.from_numpy(root)).numpy()
 
     def model(self, root: Floats, n_iter: int, converged: bool) -> LinearMixedModel:
@@ -190,16 +197,16 @@ def fit_linear(
     n_iter, converged = 0, True
     root = np.eye(n_random) / math.sqrt(n_random)
     for name in ("diagonal", covariance):
-        structure = structure_of(name, n_random, n_tasks, rank)
+        where = coordinates_of(structure_of(name, n_random, n_tasks, rank))
         result = minimize(
             _objective,
-            structure.start_from(np.abs(np.diag(root))),
-            args=(likelihood, structure),
+            where.start(np.abs(np.diag(root))),
+            args=(likelihood, where),
             jac=True,
             method="L-BFGS-B",
             options={"maxiter": max_iter, "ftol": tol, "gtol": 1e-7, "maxcor": 30},
         )
-        root, converged = structure.root(result.x), bool(result.success)
+        root, converged = where.root(result.x), result.status != OUT_OF_STEPS
         n_iter += int(result.nit)
         if covariance == "diagonal" or n_random == 1:
             break
@@ -207,9 +214,6 @@ def fit_linear(
 
 
 def _objective(
-    theta: Floats, likelihood: Likelihood, structure: Structure
+    theta: Floats, likelihood: Likelihood, where: FreeEntries | Correlations
 ) -> tuple[float, Floats]:
-    root = structure.root(theta)
-    value, gradient = likelihood.deviance(root)
-    penalty, slope = structure.penalty(root)
-    return value + penalty, structure.free(gradient + slope)
+    return where.pull(theta, *likelihood.deviance(where.root(theta)))

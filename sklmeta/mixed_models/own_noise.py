@@ -18,8 +18,14 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from sklmeta.mixed_models.covariance import Floats, Structure, structure_of
-from sklmeta.mixed_models.linear import LinearMixedModel
+from sklmeta.mixed_models.covariance import (
+    Correlations,
+    Floats,
+    FreeEntries,
+    coordinates_of,
+    structure_of,
+)
+from sklmeta.mixed_models.linear import OUT_OF_STEPS, LinearMixedModel
 from sklmeta.mixed_models.moments import Moments, blocks_of
 
 MOST_LOG_DF = 9.0
@@ -30,46 +36,44 @@ class StudentLikelihood:
     """Minus twice the log-likelihood in the root, beta, log s^2 and log (df - 2)."""
 
     def __init__(
-        self, moments: Moments, shared: LinearMixedModel, structure: Structure
+        self,
+        moments: Moments,
+        shared: LinearMixedModel,
+        where: FreeEntries | Correlations,
     ):
-        self.moments, self.shared, self.structure = moments, shared, structure
-        self.sizes = [len(structure.rows), len(shared.coef), 1, 1]
+        self.moments, self.shared, self.where = moments, shared, where
 
     def start(self) -> Floats:
         """The model with one variance for all tasks."""
-        root = self.structure.free(self.shared.root)
+        root = self.where.of_root(self.shared.root)
         noise = math.log(self.shared.noise_variance)
         return np.concatenate([root, self.shared.coef, [noise, 2.0]])
 
-    def parts(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The root, beta, s^2 and df."""
-        free, beta, noise, df = theta.split(self.sizes)
-        root = theta.new_zeros(self.structure.shape)
-        index = (
-            torch.from_numpy(self.structure.rows),
-            torch.from_numpy(self.structure.columns),
-        )
-        return root.index_put(index, free), beta, noise.exp(), 2 + df.exp()
+    def parts(self, theta: Floats) -> tuple[Floats, Floats]:
+        """The root; beta, log s^2 and log (df - 2)."""
+        n_free = len(theta) - len(self.shared.coef) - 2
+        return self.where.root(theta[:n_free]), theta[n_free:]
 
     def __call__(self, theta: Floats) -> tuple[float, Floats]:
         """Its value and gradient."""
-        own = self.moments.products
-        total, gradient = 0.0, np.zeros_like(theta)
+        own, total = self.moments.products, 0.0
+        slopes = [np.zeros_like(part) for part in self.parts(theta)]
         for block in blocks_of(len(own), 8 * own.shape[1] ** 2):
-            leaf = torch.from_numpy(theta).requires_grad_()
-            value = self._of_tasks(own[block], *self.parts(leaf)).sum()
+            leaves = [torch.tensor(p, requires_grad=True) for p in self.parts(theta)]
+            value = self._of_tasks(own[block], *leaves).sum()
             value.backward()
-            assert leaf.grad is not None
             total += value.item()
-            gradient = gradient + leaf.grad.numpy()
-        root = self.structure.root(theta[: self.sizes[0]])
-        penalty, slope = self.structure.penalty(root)
-        gradient[: self.sizes[0]] += self.structure.free(slope)
-        return total + penalty, gradient
+            for slope, leaf in zip(slopes, leaves, strict=True):
+                assert leaf.grad is not None
+                slope += leaf.grad.numpy()
+        n_free = len(theta) - len(slopes[1])
+        total, of_root = self.where.pull(theta[:n_free], total, slopes[0])
+        return total, np.r_[of_root, slopes[1]]
 
     def _of_tasks(
-        self, own: Tensor, root: Tensor, beta: Tensor, noise: Tensor, df: Tensor
+        self, own: Tensor, root: Tensor, others: Tensor
     ) -> Tensor:  # shape: (n_tasks,)
+        beta, noise, df = others[:-2], others[-2].exp(), 2 + others[-1].exp()
         index = torch.from_numpy(self.shared.random)
         n_rows, design, targets = own[:, -2, -2], own[:, :-1, :-1], own[:, -1]
         cross = root.mT @ design[:, index]
@@ -115,8 +119,8 @@ def fit_own_noise(
     n_tasks, n_random = len(moments.products), len(shared.random)
     if n_tasks == 1:
         return shared
-    structure = structure_of(covariance, n_random, n_tasks, rank)
-    likelihood = StudentLikelihood(moments, shared, structure)
+    where = coordinates_of(structure_of(covariance, n_random, n_tasks, rank))
+    likelihood = StudentLikelihood(moments, shared, where)
     start = likelihood.start()
     bounds = [(None, None)] * (len(start) - 1) + [(-MOST_LOG_DF, MOST_LOG_DF)]
     result = minimize(
@@ -127,16 +131,17 @@ def fit_own_noise(
         bounds=bounds,
         options={"maxiter": max_iter, "ftol": tol, "gtol": 1e-7, "maxcor": 30},
     )
-    root, beta, noise, df = likelihood.parts(torch.from_numpy(result.x))
-    penalty, _ = structure.penalty(root.numpy())
-    ratio = float(noise) / shared.noise_variance
+    root, others = likelihood.parts(result.x)
+    noise, df = math.exp(others[-2]), 2 + math.exp(others[-1])
+    penalty, _ = where.pull(result.x[: -len(others)], 0.0, np.zeros_like(root))
+    ratio = noise / shared.noise_variance
     return shared._replace(
-        coef=beta.numpy(),
+        coef=others[:-2],
         coef_covariance=ratio * shared.coef_covariance,
-        root=root.numpy(),
-        noise_variance=float(noise),
-        noise_df=float(df),
+        root=root,
+        noise_variance=noise,
+        noise_df=df,
         log_likelihood=-0.5 * (float(result.fun) - penalty),
         n_iter=shared.n_iter + int(result.nit),
-        converged=bool(result.success),
+        converged=result.status != OUT_OF_STEPS,
     )

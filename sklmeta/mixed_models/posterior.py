@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sklmeta.mixed_models.linear import LinearMixedModel
-from sklmeta.mixed_models.moments import Moments
-
+from sklmeta.mixed_models.moments import Moments, blocks_of
 
 BLOCK = 2**10
 """Rows to gather their tasks' matrices for at a time."""
@@ -39,7 +40,9 @@ class Posterior(NamedTuple):
         without it the residual were one over one minus that as large.
         """
         pairs = zip(rows.split(BLOCK), codes.split(BLOCK), strict=True)
-        parts = [(z[:, None] @ self.gain[own])[:, 0].square().sum(-1) for z, own in pairs]
+        parts = [
+            (z[:, None] @ self.gain[own])[:, 0].square().sum(-1) for z, own in pairs
+        ]
         return torch.cat(parts)
 
     def variance(
@@ -91,3 +94,12 @@ def posterior(model: LinearMixedModel, moments: Moments) -> Posterior:
         noise = (model.noise_df * noise + square) / (df + moments.n_rows)
         df = df + moments.n_rows
     return Posterior(coef, noise, df, gain, reached)
+
+
+def coefficients(model: LinearMixedModel, moments: Moments) -> NDArray[np.float64]:
+    """Every task's coefficients alone, for which little memory is needed."""
+    own = moments.products
+    found = np.empty((len(own), len(model.coef)))
+    for block in blocks_of(len(own), 8 * own.shape[1] ** 2):
+        found[block] = posterior(model, Moments(own[block])).coef.numpy()
+    return found
