@@ -87,9 +87,8 @@ class NeuralProcessLearner(AmortisedLearner):
         self.read_context = nn.Linear(d_model, d_model, bias=False)
         self.decode = _network(d_model, d_model, n_outputs, n_layers - 1)
         if self.skip is not None:  # which is what training starts from
-            last = self.decode[-1]
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+            for parameter in self.decode[-1].parameters():
+                nn.init.zeros_(parameter)
         self.aggregation: MeanAggregation | AttentionAggregation
         if aggregation == "mean":
             self.aggregation = MeanAggregation(d_model)
@@ -254,10 +253,10 @@ class NeuralProcessRegressor(PredictiveStdMixin, _NeuralProcessParameters):
     ``hidden_layer_sizes=()`` and `activation`; the episodes' ``n_shots=(1, 20)``,
     ``n_query=16`` and `support`; the training's `meta_batch_size`, ``max_iter=1000``,
     ``lr=0.003``, `lr_schedule`, ``optimizer="AdamW"``, `optimizer_params`,
-    ``weight_decay=0.3``, ``max_grad_norm=1.0``, `chunk_size`, ``early_stopping="folds"``,
-    `validation_fraction`, `n_iter_no_change` and `callbacks`; and for `standardize`,
-    `transductive`, `device`, `compile`, `n_threads`, `random_state`, `verbose` and
-    `warm_start`.
+    ``weight_decay=0.3``, ``max_grad_norm=1.0``, `chunk_size`,
+    ``early_stopping="folds"``, `validation_fraction`, `n_iter_no_change` and
+    `callbacks`; and for `standardize`, `transductive`, `device`, `compile`,
+    `n_threads`, `random_state`, `verbose` and `warm_start`.
 
     Attributes
     ----------
