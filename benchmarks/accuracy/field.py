@@ -127,7 +127,7 @@ def main() -> None:
     data, report = chosen.load(), f"field-{args.set}"
     built = models(chosen, 20 if args.fast else None)
     for name in built if args.models is None else args.models:
-        # A refit per task and draw: one draw is enough.
+        # A refit per draw: one draw is enough.
         n_draws = 1 if "support rows" in name or args.fast else args.n_draws
         result = evaluate(built[name], data, args.seed, n_draws)
         brief = {k: round(float(np.mean(v)), 3) for k, v in result["scores"].items()}

@@ -69,7 +69,7 @@ def models(support: str, max_iter: int | None) -> dict[str, Any]:
         "pooled boosting": Pooled(boosting),
         "pooled boosting + offset": Pooled(boosting, support="offset"),
         "centred pooled boosting": Pooled(boosting, center=True),
-        APPEND: Pooled(boosting, support="append"),
+        APPEND: Pooled(boosting, support="append", task_category=True),
     }
 
 

@@ -45,7 +45,7 @@ def models(fast: bool) -> dict[str, Any]:
         "pooled boosting": Pooled(boosting),
         "pooled boosting + offset": Pooled(boosting, support="offset"),
         "centred pooled boosting": Pooled(boosting, center=True),
-        APPEND: Pooled(few_trees, support="append"),
+        APPEND: Pooled(few_trees, support="append", task_category=True),
     }
     return {
         name: make_pipeline(SimpleImputer(), StandardScaler(), model)
@@ -89,7 +89,7 @@ def main() -> None:
     X, y, user = fetch_wisdm(return_X_y_task=True)
     tables = []
     for name, model in models(args.fast).items():
-        # A refit per user and draw: one dealing and one draw of it are enough.
+        # A refit per draw: one dealing and one draw of it are enough.
         once = name == APPEND or args.fast
         for seed in args.seeds[:1] if once else args.seeds:
             cv = TaskKFold(args.folds, shuffle=True, random_state=seed)

@@ -129,7 +129,9 @@ def classic(kind: str) -> dict[str, BaseEstimator]:
         "pooled boosting": Pooled(boosting),
         "pooled boosting + offset": Pooled(boosting, support="offset"),
         "centred pooled boosting": Pooled(boosting, center=True),
-        "pooled boosting + support rows": Pooled(few_trees, support="append"),
+        "pooled boosting + support rows": Pooled(
+            few_trees, support="append", task_category=True
+        ),
     }
 
 
