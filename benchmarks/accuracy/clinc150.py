@@ -6,7 +6,13 @@ Protocol A holds out 3 of 10 domains, protocol B 50 of 150 intents at random; ev
 of the pipeline, the vectorisers included, is fitted on the sentences of the other
 intents alone. An episode is 5 held-out intents of 20 sentences each, 1 or 5 of which
 are labelled. Estimators have their default parameters, except for what describes the
-episodes: 5 classes, 1 to 5 shots, 5 query rows.
+episodes: 5 classes, 1 to 5 shots, 5 query rows. They are given the singular vectors as
+they are; the other methods, which take distances as they find them, are given them
+standardised and of unit length.
+
+What these defaults do to scales was chosen on the 29 intents that protocol B never
+holds out with seeds 1 to 4, on the background alphabets of Omniglot, on WISDM and on
+`make_classification_tasks`; on nothing that is reported here.
 """
 
 # Authors: The sklmeta developers
@@ -30,7 +36,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from torch import nn
 
 from benchmarks.shared.report import write_report
-from sklmeta import PerTask, ProtoNetClassifier
+from sklmeta import LDABaseline, PerTask, ProtoNetClassifier
 from sklmeta.datasets import fetch_clinc150
 from sklmeta.model_selection import few_shot_cross_validate
 
@@ -62,9 +68,9 @@ def models(folder: str, max_iter: int | None, n_components: int) -> dict[str, An
     features = make_pipeline(
         vectors(),
         TruncatedSVD(n_components, n_iter=2, random_state=0),
-        StandardScaler(),
-        Normalizer(),
     )
+    # What a careful user does for methods that take distances as they are.
+    even = make_pipeline(StandardScaler(), Normalizer())
     params = {} if max_iter is None else {"max_iter": max_iter}
     protonet = ProtoNetClassifier(
         n_way=N_WAY, n_shots=(1, 5), n_query=5, random_state=0, **params
@@ -73,9 +79,10 @@ def models(folder: str, max_iter: int | None, n_components: int) -> dict[str, An
     own = PerTask(LogisticRegression(C=10.0, max_iter=1000), shared_classes=False)
     steps: dict[str, tuple[Any, ...]] = {
         PROTONET: (protonet,),
-        "cosine centroid": (centroid,),
-        "LDA, cosine centroid": (lda, centroid),
-        "own logistic": (own,),
+        "LDABaseline": (LDABaseline(shared_classes=False),),
+        "cosine centroid": (even, centroid),
+        "LDA, cosine centroid": (even, lda, centroid),
+        "own logistic": (even, own),
     }
     return {
         name: make_pipeline(features, *rest, memory=folder)
@@ -153,6 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4])
     parser.add_argument("--protocols", choices=PROTOCOLS, nargs="+", default=["A", "B"])
+    parser.add_argument("--models", nargs="+", help="names of rows; none is written")
     parser.add_argument("--n-episodes", type=int, default=200)
     parser.add_argument("--n-components", type=int, default=400)
     parser.add_argument("--fast", action="store_true", help="20 meta-updates, one seed")
@@ -169,11 +177,15 @@ def main() -> None:
                 max_iter = 20 if args.fast else None
                 built = models(folder, max_iter, args.n_components)
                 for name, model in built.items():
+                    if args.models and name not in args.models:
+                        continue
                     table = evaluate(model, (X, y, domain), train, episodes)
                     table = table.assign(protocol=protocol, seed=seed, model=name)
                     tables.append(table)
                     scores = table.groupby("shots").score.mean().round(3).to_dict()
                     print(protocol, seed, name, scores, table.fit_time[0], flush=True)
+    if args.models:
+        return
     write_report(
         "clinc150-fast" if args.fast else "clinc150",
         f"CLINC150, {N_WAY}-way episodes of unseen intents, from raw text.",

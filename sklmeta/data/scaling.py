@@ -29,6 +29,8 @@ class Scaling(NamedTuple):
 
     mean: NDArray[np.float64] | None
     scale: NDArray[np.float64] | None
+    directions: NDArray[np.float64] | None = None  # shape: (n_features, n_features)
+    length: float = 0.0  # that rows are brought to; 0 leaves them alone
 
     @classmethod
     def identity(cls) -> Scaling:
@@ -87,7 +89,15 @@ class Scaling(NamedTuple):
             z -= 0.5 * self.mean
             z /= 0.5 * self.scale
             # A target is one-dimensional and is not cut: it is what is predicted.
-            out[block] = z if X.ndim == 1 else np.clip(z, -CLIP, CLIP, out=z)
+            out[block] = z if X.ndim == 1 else self._mixed(np.clip(z, -CLIP, CLIP, z))
+
+    def _mixed(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.directions is not None:
+            z = z @ self.directions
+        if self.length:
+            norm = np.sqrt(np.square(z).sum(axis=1, keepdims=True))
+            z *= self.length / np.where(norm > 0, norm, np.inf)
+        return z
 
     def undo(self, z: NDArray) -> NDArray:
         """Turn standardised values back."""

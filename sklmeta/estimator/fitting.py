@@ -32,6 +32,7 @@ from sklmeta.exceptions import warn
 from sklmeta.learners.encoders import unsaved_tensors
 from sklmeta.learners.learner import Learner
 from sklmeta.learners.torch_state import intra_op_threads, seeded_torch, to_numpy
+from sklmeta.mixed_models.class_scaling import class_scaling
 from sklmeta.mixed_models.start import mixed_start
 from sklmeta.training.callbacks import OnEpoch
 from sklmeta.training.compile import Compiler
@@ -76,7 +77,7 @@ class MetaTraining:
         self.device, self.seed, self.is_first = device, seed, before is None
         self.dtype = "float32" if table.X.dtype == np.float32 else "float64"
         if before is None:
-            self.x_scaling, self.y_scaling = _scalings(params, table)
+            self.x_scaling, self.y_scaling = self._scalings()
             self.learner_seed = seed
         else:
             self.x_scaling, self.y_scaling = before.x_scaling, before.y_scaling
@@ -93,6 +94,31 @@ class MetaTraining:
             device,
             np.random.default_rng(seed),
         )
+
+    def _scalings(self) -> tuple[Scaling, Scaling]:
+        params, table, none = self.params, self.table, Scaling.identity()
+        if not params.standardize:
+            return none, none
+        is_regression = table.kind == TaskKind.REGRESSION
+        y_scaling = Scaling.of(table.y) if is_regression else none
+        if table.X.ndim != 2:
+            return none, y_scaling
+        # A module of the user's may know its columns; the default one knows none.
+        by_class = params.standardize == "auto" and params.module is None
+        if by_class and table.kind == TaskKind.OWN:
+            return self._class_scaling(), none
+        return Scaling.of(table.X), y_scaling
+
+    def _class_scaling(self) -> Scaling:
+        """Scale by what the classes teach, but for those of early stopping."""
+        table, options = self.table, _episode_options(self.params)
+        rows: Any = slice(None)
+        if options.validation_fraction is not None:
+            bare = table._replace(X=np.zeros((len(table.X), 1)))
+            none, rng = Scaling.identity(), np.random.default_rng(self.seed)
+            source = make_source(bare, options, (none, none), self.device, rng)
+            rows = slice(None) if source.rows is None else source.rows
+        return class_scaling(table.X[rows], table.targets[rows], table.codes[rows])
 
     def run(
         self,
@@ -151,15 +177,6 @@ class MetaTraining:
             self.y_scaling,
             self.learner_seed,
         )
-
-
-def _scalings(params: Parameters, table: Table) -> tuple[Scaling, Scaling]:
-    none = Scaling.identity()
-    if not params.standardize:
-        return none, none
-    x_scaling = Scaling.of(table.X) if table.X.ndim == 2 else none
-    is_regression = table.kind == TaskKind.REGRESSION
-    return x_scaling, Scaling.of(table.y) if is_regression else none
 
 
 def _episode_options(params: Parameters) -> EpisodeOptions:

@@ -108,8 +108,14 @@ class Parameters(DeclaredParameters, BaseEstimator):
     callbacks : list of skorch callbacks, default=None
         Callbacks of the meta-training.
 
-    standardize : bool, default=True
-        Whether to standardise X, and y of a regressor, by the training rows.
+    standardize : bool or "auto", default=True
+        Whether to standardise X, and y of a regressor, by the training rows. With
+        "auto", classes of a task's own and the default encoder, rows are mapped to the
+        linear discriminants of the training classes instead, each scaled by what it
+        tells of the class. As in `LDABaseline` these choose, on held-out ones of
+        theirs, whether features have a scale of their own or one in common, and whether
+        rows are brought to equal length. Fewer than ten classes, or more than 1,000
+        features, are standardised.
 
     transductive : bool, default=False
         Whether layers with batch statistics use those of a task's query rows in
@@ -191,7 +197,7 @@ class Parameters(DeclaredParameters, BaseEstimator):
     validation_fraction: float = 0.1
     n_iter_no_change: int = 10
     callbacks: Sequence[Any] | None = None
-    standardize: bool = True
+    standardize: bool | str = True
     transductive: bool = False
     device: str = "auto"
     compile: bool = False
@@ -224,7 +230,7 @@ class Parameters(DeclaredParameters, BaseEstimator):
         "validation_fraction": [Interval(numbers.Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(numbers.Integral, 1, None, closed="left")],
         "callbacks": ["array-like", None],
-        "standardize": ["boolean"],
+        "standardize": ["boolean", StrOptions({"auto"})],
         "transductive": ["boolean"],
         "device": [str],
         "compile": ["boolean"],

@@ -172,6 +172,7 @@ class MemberParameters(BaseMetaEstimator):
     lr: float = 1e-2
     optimizer: str | type[torch.optim.Optimizer] = "AdamW"
     weight_decay: float = 1.0
+    standardize: bool | str = "auto"
 
     _parameter_constraints = {
         "n_members": [Interval(numbers.Integral, 1, None, closed="left")],

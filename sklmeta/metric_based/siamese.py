@@ -375,6 +375,7 @@ class SiameseClassifier(
     n_shots: int | tuple[int, int] = (5, 15)
     n_query: int = 20
     lr: float = 1e-2
+    standardize: bool | str = "auto"
 
     _parameter_constraints = {
         "loss": [StrOptions(set(LOSSES))],
