@@ -35,6 +35,7 @@ from sklmeta.mixed_models.laplace_posterior import (
     posterior_of,
     predictor_of,
     prior_of,
+    without_own_row,
 )
 from sklmeta.mixed_models.linear import LinearMixedModel
 from sklmeta.mixed_models.units import Units
@@ -142,6 +143,15 @@ class MixedModel(DeclaredParameters, AdaptableEstimator):
             values = family.predictive(*eta, self._model.log_dispersion)
             parts.append(np.minimum(values.numpy(), largest).astype(self._dtype))
         return np.concatenate(parts)
+
+    def _without_own_row(
+        self, table: Table, known: Posterior, family: Family
+    ) -> NDArray[Any]:  # as of `_predictive`
+        model, rows = self._model, self._design(table)
+        assert isinstance(model, GeneralisedMixedModel)
+        eta = predictor_of(model, known, rows.X.numpy(), table.codes)
+        eta = without_own_row(eta, family, rows.y, model.log_dispersion)
+        return family.predictive(*eta, model.log_dispersion).numpy().astype(self._dtype)
 
     # What their users read ------------------------------------------------------
 

@@ -248,8 +248,10 @@ class MixedModelRegressor(RegressorMixin, OneOutput, MixedModel):
     def _leave_one_out(
         self, table: Table, model: TaskCoefficients | Posterior
     ) -> NDArray[Any] | None:
-        if isinstance(model, Posterior):
-            return None
+        family = self._family
+        if isinstance(model, Posterior) and family is not None:
+            return self._without_own_row(table, model, family)[:, 0]
+        assert isinstance(model, TaskCoefficients)
         X, y, codes = model.X, model.y, model.codes
         known = posterior(
             self._linear, moments_of(self._units, X, y, codes, table.n_tasks)

@@ -49,7 +49,7 @@ class MixedModelClassifier(ClassifierMixin, MixedModel):
     max_iter : int, default=1000
         Steps of L-BFGS.
 
-    tol : float, default=1e-10
+    tol : float, default=1e-9
         Relative change of the deviance at which `fit` is done.
 
     Attributes
@@ -140,6 +140,8 @@ class MixedModelClassifier(ClassifierMixin, MixedModel):
     (40, 2)
     """
 
+    tol: float = 1e-9
+
     score = AdaptableEstimator.score
 
     _own_classes_remedy = (
@@ -167,6 +169,9 @@ class MixedModelClassifier(ClassifierMixin, MixedModel):
         self, X: NDArray, codes: IntArray, model: Posterior
     ) -> NDArray[Any]:
         return self._predictive(X, codes, model, self._family)
+
+    def _leave_one_out(self, table: Table, model: Posterior) -> NDArray[Any]:
+        return self._without_own_row(table, model, self._family)
 
     # What its users read ------------------------------------------------------
 

@@ -233,7 +233,7 @@ def fit_generalised(
     covariance: str = "auto",
     rank: int = 1,
     max_iter: int = 500,
-    tol: float = 1e-10,
+    tol: float = 1e-9,
 ) -> GeneralisedMixedModel:
     """Maximise the Laplace likelihood, with weak normal priors (`PRIOR_SCALE`).
 
@@ -255,7 +255,7 @@ def fit_generalised(
     max_iter : int, default=500
         Steps of L-BFGS.
 
-    tol : float, default=1e-10
+    tol : float, default=1e-9
         Relative change of the deviance at which the fit is done.
     """
     if rows.n_tasks == 1:

@@ -123,3 +123,21 @@ def predictor_of(
     # The difference of two large numbers may round to below zero.
     covariance.diagonal(dim1=-2, dim2=-1).clamp_(min=0)
     return Predictor(mean, covariance)
+
+
+def without_own_row(
+    predictor: Predictor, family: Family, y: Tensor, log_dispersion: float
+) -> Predictor:
+    """Take what a row itself says out of the distribution of its own predictor.
+
+    The row's likelihood is replaced by the normal one that touches it at the mode, as
+    Laplace's approximation does (Vehtari et al., "Bayesian Leave-One-Out
+    Cross-Validation Approximations for Gaussian Latent Variable Models", 2016).
+    """
+    mean, covariance = predictor
+    gradient, weight = family.slopes(mean, y, log_dispersion)
+    eye = torch.eye(mean.shape[1], dtype=mean.dtype)
+    # V (I - W V)^-1: the product of W and V is below the identity, but for rounding.
+    left = torch.linalg.solve(eye * (1 + 1e-12) - covariance @ weight, covariance)
+    left = 0.5 * (left + left.mT)
+    return Predictor(mean - (left @ gradient[..., None])[..., 0], left)

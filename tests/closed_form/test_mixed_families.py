@@ -95,6 +95,22 @@ def test_what_is_read_is_in_the_units_of_the_user(of_numbers):
     assert (std > 0).all()
 
 
+def test_leave_one_out_is_near_adapting_anew(of_numbers):
+    model, (X, y, task) = of_numbers
+    X, y, task = X[:48], y[:48], task[:48]
+    check_leave_one_out(model, X, y, task, "predict", 0.06)
+
+
+def check_leave_one_out(model, X, y, task, method, rtol):
+    new = adapted(model, X, y, task=task)
+    table = new._support_table(X, y, task)
+    found = new._leave_one_out(table, new._adaptation.model)
+    for i in range(len(y)):
+        others = (task == task[i]) & (np.arange(len(y)) != i)
+        anew = adapted(model, X[others], y[others])
+        assert_allclose(found[i], getattr(anew, method)(X[i : i + 1])[0], rtol=rtol)
+
+
 def test_dispersion_is_recovered(of_numbers):
     model, _ = of_numbers
     if model.family == "poisson":
@@ -229,6 +245,16 @@ def test_separable_and_absent_classes_stay_finite(n_classes):
     y[:] = task % 2  # tasks of a single class each
     model.fit(X, y, task=task)
     assert np.isfinite(model.random_effects_.to_numpy()).all()
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_leave_one_out_of_classes_is_near_adapting_anew(shared_tasks, n_classes):
+    X, y, task = shared_tasks
+    rows = np.isin(y, ["ill", "unsure", "well"][:n_classes])
+    X, y, task = X[rows], y[rows], task[rows]
+    model = MixedModelClassifier().fit(X, y, task=task)
+    some = np.isin(task, np.unique(task)[:3])
+    check_leave_one_out(model, X[some], y[some], task[some], "predict_proba", 0.08)
 
 
 def test_several_classes_are_read_class_by_class(shared_tasks):
