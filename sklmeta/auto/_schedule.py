@@ -89,6 +89,7 @@ class Schedule:
             folds = [] if cases is None else self._folds(own[0], cv, seed)
             self.work.append(Work(group, own, folds))
         n_fits = sum(len(work.folds) + 1 for work in self.work)
+        self.fitted: dict[int, list[Any]] = {}  # by the first member of a group
         self.bar = tqdm(None, "fitting members", n_fits, disable=not verbose)
 
     def _folds(
@@ -114,21 +115,23 @@ class Schedule:
         return list(self._question_in_time(self.max_time))
 
     def fit(self, kept: Sequence[int]) -> list[Any]:
-        """Fit members to all tasks."""
-        jobs, order = [], []
-        for group, members, _ in self.work:
-            chosen = [m for i, m in zip(group, members, strict=True) if i in kept]
-            if chosen:
-                jobs.append(delayed(fit_alike)(chosen, self.table))
-                order += [i for i in group if i in kept]
-        fitted = []
-        for of_group in self._run(jobs):
-            fitted += of_group
-            self.bar.update()
+        """Fit members to all tasks, those that are not yet."""
+        wanted = [work for work in self.work if not set(work.group).isdisjoint(kept)]
+        self._fit_to_all([work for work in wanted if work.group[0] not in self.fitted])
         self.bar.total = self.bar.n  # some were left out
         self.bar.close()
-        by_index = dict(zip(order, fitted, strict=True))
+        by_index = {
+            i: member
+            for work in wanted
+            for i, member in zip(work.group, self.fitted[work.group[0]], strict=True)
+        }
         return [by_index[i] for i in kept]
+
+    def _fit_to_all(self, work: Sequence[Work]) -> None:
+        jobs = [delayed(fit_alike)(members, self.table) for _, members, _ in work]
+        for (group, _, _), fitted in zip(work, self._run(jobs), strict=True):
+            self.fitted[group[0]] = fitted
+            self.bar.update()
 
     def _run(self, jobs: list[Any]) -> Iterator[Any]:
         found: Iterator[Any] = Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs)
@@ -137,11 +140,16 @@ class Schedule:
     def _question(
         self, work: Sequence[Work]
     ) -> Iterator[tuple[list[int], list[Answers]]]:
+        # How many updates pay is asked once, of all tasks: folds take as many.
+        self._fit_to_all(
+            [w for w in work if w.folds and asks_for_updates(w.members[0])]
+        )
         jobs = []
-        for _, members, folds in work:
+        for group, members, folds in work:
             for fold in folds:
                 share = len(np.unique(self.table.codes[fold[0]])) / self.table.n_tasks
-                short = [shortened(member, share) for member in members]
+                known = self.fitted.get(group[0], [None])[0]
+                short = [shortened(member, share, known) for member in members]
                 given = short, self.table, self.cases, fold, self.judged_by
                 jobs.append(delayed(cross_fit)(*given))
         found = self._run(jobs)
@@ -156,12 +164,16 @@ class Schedule:
         self, max_time: float
     ) -> Iterator[tuple[list[int], list[Answers]]]:
         """Take the cheapest first, and leave out what would end too late."""
-        priced = [(*self._price(work), work) for work in self.work]
+        priced: list[tuple[float, float, Work]] = []
+        for work in sorted(self.work, key=lambda work: is_dear(work.members[0])):
+            too_late = time.perf_counter() - self.start > max_time / 2
+            price = (math.inf, math.inf) if priced and too_late else self._price(work)
+            priced.append((*price, work))
         priced.sort(key=lambda prices: prices[0] + prices[1])
         rate, owed = 1.0, 0.0  # the last fits, to all tasks, come when all is weighed
-        for i, (of_folds, of_all, work) in enumerate(priced):
+        for i, (now, later, work) in enumerate(priced):
             left = max_time - (time.perf_counter() - self.start) - rate * owed
-            if i and rate * (of_folds + of_all) > left:
+            if i and rate * (now + later) > left:
                 late = [self.names[g] for *_, other in priced[i:] for g in other.group]
                 warn(
                     f"{', '.join(late)} left out of the blend: fitting in about "
@@ -172,12 +184,12 @@ class Schedule:
             began = time.perf_counter()
             yield from self._question([work])
             took = time.perf_counter() - began
-            owed += of_all
-            if took > 0.1 * max_time:  # shorter ones tell little of the longer
-                rate = max(1.0, took / of_folds)
+            owed += later
+            if now > 0.1 * max_time:  # shorter ones tell little of the longer
+                rate = max(1.0, took / now)
 
     def _price(self, work: Work) -> tuple[float, float]:
-        """Seconds that fits to all folds will take, about, and one to all tasks."""
+        """Seconds that a group takes, about, until it is weighed, and thereafter."""
         member, table = work.members[0], self.table
 
         def seconds(**params: Any) -> float:
@@ -196,13 +208,28 @@ class Schedule:
             of_fit = seconds()
         n_folds = len(work.folds)
         n_rounds = math.ceil(n_folds / min(effective_n_jobs(self.n_jobs), n_folds or 1))
-        return n_rounds * of_fit, of_fit
+        if work.folds and asks_for_updates(member):
+            # Asking how many updates pay takes three times as long as making them.
+            return of_fit * (1 + n_rounds / 4), 0.0
+        return of_fit * n_rounds, of_fit
 
 
-def shortened(member: Any, share: float) -> Any:
-    """A copy with as many passes through a share of the tasks as it has through all."""
+def asks_for_updates(member: Any) -> bool:
+    """Whether the fit finds out how many meta-updates pay."""
+    return getattr(inner_estimator(member), "early_stopping", False) == "folds"
+
+
+def shortened(member: Any, share: float, fitted: Any = None) -> Any:
+    """A copy with as many passes through a share of the tasks as it has through all.
+
+    `fitted` is the member after a fit to all tasks, where this asked for the updates.
+    """
     new = clone(member)
     if is_trained(new):
         inner = inner_estimator(new)
-        inner.set_params(max_iter=math.ceil(share * inner.max_iter))
+        n_updates = inner.max_iter
+        if fitted is not None:
+            n_updates = inner_estimator(fitted).n_iter_
+            inner.set_params(early_stopping=False)
+        inner.set_params(max_iter=math.ceil(share * n_updates))
     return new
