@@ -49,3 +49,30 @@ def _least_jitter(matrix: Tensor, mask: Tensor) -> Tensor:  # shape: (n_matrices
         _, info = torch.linalg.cholesky_ex(matrix + jitter.diag_embed())
         chosen = torch.where((info == 0)[:, None], jitter, chosen)
     return chosen
+
+
+def stable_cholesky(
+    matrix: Tensor,  # shape: (n_matrices, n, n)
+    max_tries: int = 10,
+) -> Tensor:  # shape: (n_matrices, n, n)
+    """Cholesky factors; matrices that round to indefinite get a growing jitter.
+
+    The jitter starts at the rounding error of a matrix's mean diagonal element and
+    grows tenfold; the other matrices of the batch are left as they are.
+    """
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    jitter = torch.finfo(matrix.dtype).eps
+    for _ in range(max_tries):
+        if not info.any():
+            break
+        scale = matrix.diagonal(dim1=-2, dim2=-1).mean(-1) * (info > 0)
+        jittered = matrix + jitter * scale[:, None, None] * eye_like(matrix)
+        factor, info = torch.linalg.cholesky_ex(jittered)
+        jitter *= 10
+    return factor
+
+
+def eye_like(matrix: Tensor) -> Tensor:  # shape: (n, n)
+    """The unit matrix of the same size, dtype and device."""
+    size = matrix.shape[-1]
+    return torch.eye(size, dtype=matrix.dtype, device=matrix.device)

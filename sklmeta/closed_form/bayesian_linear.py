@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sklmeta._compat import Interval, StrOptions
+from sklmeta.closed_form._cholesky import eye_like, stable_cholesky
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.faces import PredictiveStdMixin
 from sklmeta.estimator.meta import BaseMetaEstimator
@@ -196,7 +197,7 @@ class BayesianLinearLearner(RawFeaturesLearner):
         diagonal, low_rank = self._prior_covariance()
         cross = features * diagonal + features @ low_rank @ low_rank.mT
         gram = cross @ features.mT
-        factor = stable_cholesky(gram + self.noise_variance() * _eye_like(gram))
+        factor = stable_cholesky(gram + self.noise_variance() * eye_like(gram))
         # One triangular solve serves the mean and the covariance.
         right = torch.cat([cross, residual[..., None]], dim=-1)
         solved = torch.linalg.solve_triangular(factor, right, upper=False)
@@ -215,7 +216,7 @@ class BayesianLinearLearner(RawFeaturesLearner):
         noise = self.noise_variance().sqrt()
         white = features @ root / noise
         precision = white.mT @ white
-        factor = stable_cholesky(precision + _eye_like(precision))
+        factor = stable_cholesky(precision + eye_like(precision))
         moment = white.mT @ (residual[..., None] / noise)
         right = torch.cat([root.mT.expand_as(precision), moment], dim=-1)
         solved = torch.linalg.solve_triangular(factor, right, upper=False)
@@ -253,32 +254,6 @@ class BayesianLinearLearner(RawFeaturesLearner):
         return self.log_diagonal.to(dtype).exp(), self.low_rank.to(dtype)
 
 
-def stable_cholesky(
-    matrix: Tensor,  # shape: (n_matrices, n, n)
-    max_tries: int = 10,
-) -> Tensor:  # shape: (n_matrices, n, n)
-    """Cholesky factors; matrices that round to indefinite get a growing jitter.
-
-    The jitter starts at the rounding error of a matrix's mean diagonal element and
-    grows tenfold; the other matrices of the batch are left as they are.
-    """
-    factor, info = torch.linalg.cholesky_ex(matrix)
-    jitter = torch.finfo(matrix.dtype).eps
-    for _ in range(max_tries):
-        if not info.any():
-            break
-        scale = matrix.diagonal(dim1=-2, dim2=-1).mean(-1) * (info > 0)
-        jittered = matrix + jitter * scale[:, None, None] * _eye_like(matrix)
-        factor, info = torch.linalg.cholesky_ex(jittered)
-        jitter *= 10
-    return factor
-
-
-def _eye_like(matrix: Tensor) -> Tensor:  # shape: (n, n)
-    size = matrix.shape[-1]
-    return torch.eye(size, dtype=matrix.dtype, device=matrix.device)
-
-
 def _prior_mean(learner: BayesianLinearLearner) -> Tensor:  # shape: (n_features,)
     return learner.prior_mean
 
@@ -298,14 +273,20 @@ class BayesianLinearRegressor(PredictiveStdMixin, BaseMetaEstimator):
         Rank of the low-rank part of the prior covariance, beside what the mixed model
         brings; 0 makes it diagonal where there is none.
 
+    start : {"mixed_model"} or None, default="mixed_model"
+        What meta-training starts from: a linear mixed model of the training tasks, as
+        of `MixedModelRegressor`. Before the first update tasks are predicted nearly as
+        by it, and the network learns what it lacks. One table, fewer than three tasks,
+        and inputs other than rows of numbers start from nothing, as all do with None.
+
     See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
     `hidden_layer_sizes` and `activation`; the episodes' ``n_shots=(1, 20)``,
     ``n_query=32`` and `support`; the training's ``meta_batch_size=4``,
     ``max_iter=800``, ``lr=0.01``, `lr_schedule`, ``optimizer="AdamW"``,
     `optimizer_params`, ``weight_decay=0.01``, `max_grad_norm`, `chunk_size`,
-    ``early_stopping="folds"``, `validation_fraction`, `n_iter_no_change` and `callbacks`; and for
-    `standardize`, `transductive`, `device`, `compile`, `n_threads`, `random_state`,
-    `verbose` and `warm_start`.
+    ``early_stopping="folds"``, `validation_fraction`, `n_iter_no_change` and
+    `callbacks`; and for `standardize`, `transductive`, `device`, `compile`,
+    `n_threads`, `random_state`, `verbose` and `warm_start`.
 
     Attributes
     ----------

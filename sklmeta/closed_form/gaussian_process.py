@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklmeta.closed_form._cholesky import jittered_cholesky
+from sklmeta.closed_form._cholesky import eye_like, jittered_cholesky
 from sklmeta.closed_form._kernels import make_kernel
 from sklmeta.closed_form._mixed_prior import MixedPrior
 from sklmeta.data.kinds import TaskKind
@@ -212,7 +212,7 @@ class DeepKernelLearner(Learner):
         factor, alpha = state["factor"], state["alpha"]
         # Rasmussen and Williams, "Gaussian Processes for Machine Learning", 5.12.
         root = torch.linalg.solve_triangular(
-            factor, _eye_like(factor).expand_as(factor), upper=False
+            factor, eye_like(factor).expand_as(factor), upper=False
         )
         variance = 1 / root.square().sum(1)[..., None]
         residual = self._residual(state["features"], support, state["level"])
@@ -374,10 +374,6 @@ class DeepKernelLearner(Learner):
             return n_tasks
         n_rows = sum(rows.X.shape[1] for rows in episodes)
         return max(1, min(n_tasks, ACTIVATION_BYTES // (8 * n_rows**2)))
-
-
-def _eye_like(matrix: Tensor) -> Tensor:  # shape: (n, n)
-    return torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
 
 
 def _is_absent(support: Rows) -> Tensor:  # shape: (n_tasks, n_classes)

@@ -329,14 +329,20 @@ class RidgeHeadRegressor(MetaRegressorMixin, BaseMetaEstimator):
 
     Parameters
     ----------
+    start : {"mixed_model"} or None, default="mixed_model"
+        What meta-training starts from: a linear mixed model of the training tasks, as
+        of `MixedModelRegressor`. Before the first update tasks are predicted nearly as
+        by it, and the network learns what it lacks. One table, fewer than three tasks,
+        and inputs other than rows of numbers start from nothing, as all do with None.
+
     See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
     `hidden_layer_sizes` and `activation`; the episodes' ``n_shots=(1, 20)``,
     ``n_query=32`` and `support`; the training's ``meta_batch_size=4``,
     ``max_iter=800``, ``lr=0.01``, `lr_schedule`, ``optimizer="AdamW"``,
     `optimizer_params`, ``weight_decay=0.01``, `max_grad_norm`, `chunk_size`,
-    ``early_stopping="folds"``, `validation_fraction`, `n_iter_no_change` and `callbacks`; and for
-    `standardize`, `transductive`, `device`, `compile`, `n_threads`, `random_state`,
-    `verbose` and `warm_start`.
+    ``early_stopping="folds"``, `validation_fraction`, `n_iter_no_change` and
+    `callbacks`; and for `standardize`, `transductive`, `device`, `compile`,
+    `n_threads`, `random_state`, `verbose` and `warm_start`.
 
     Attributes
     ----------

@@ -22,7 +22,7 @@ from sklmeta.learners.encoders import MLP
 from sklmeta.learners.learner import ACTIVATION_BYTES, Learner, State, TaskSpec
 from sklmeta.learners.task_spec import width_of
 from sklmeta.model_based.aggregation import AttentionAggregation, MeanAggregation
-from sklmeta.model_based.amortised import AmortisedLearner, Reference
+from sklmeta.model_based.amortised import AmortisedLearner, Logits, Reference
 
 AGGREGATIONS = ("mean", "attention")
 
@@ -50,14 +50,11 @@ class NeuralProcessLearner(AmortisedLearner):
 
     Parameters
     ----------
-    spec, encoder, skips, beta
+    spec, encoder, skips, min_noise, beta
         As in `AmortisedLearner`.
 
     aggregation, d_model, n_layers, n_heads
         As in `NeuralProcessRegressor`.
-
-    min_noise : float, default=1e-2
-        Smallest predicted standard deviation, in units of the standardised target.
     """
 
     def __init__(
@@ -86,7 +83,7 @@ class NeuralProcessLearner(AmortisedLearner):
         self.read_row = nn.Linear(self.row_width, d_model)
         self.read_context = nn.Linear(d_model, d_model, bias=False)
         self.decode = _network(d_model, d_model, n_outputs, n_layers - 1)
-        if self.skip is not None:  # which is what training starts from
+        if self.has_skip:  # which is what training starts from
             for parameter in self.decode[-1].parameters():
                 nn.init.zeros_(parameter)
         self.aggregation: MeanAggregation | AttentionAggregation
@@ -116,7 +113,7 @@ class NeuralProcessLearner(AmortisedLearner):
         reference = self.reference(state, support.X)
         features = self.row_inputs(support.X, reference)
         labels = [features]
-        if reference is not None:
+        if isinstance(reference, Reference):
             labels.append(reference.deviation(support.y))
         elif self.spec.kind == TaskKind.SHARED:
             one_hot = F.one_hot(support.y, self.spec.n_classes)
@@ -144,7 +141,7 @@ class NeuralProcessLearner(AmortisedLearner):
         return torch.cat(parts, dim=1)
 
     def _decode(
-        self, state: State, features: Tensor, reference: Reference | None
+        self, state: State, features: Tensor, reference: Reference | Logits | None
     ) -> Tensor:
         context = self.aggregation.recall(state, features)
         hidden = self.read_row(features)[:, :, None] + self.read_context(context)
@@ -154,6 +151,8 @@ class NeuralProcessLearner(AmortisedLearner):
         output = output[:, :, 0]
         if reference is None:
             return output
+        if isinstance(reference, Logits):
+            return reference.values + output
         mean = reference.place(output[..., :1])
         if self.skip is not None:
             # One at zero, where nothing was learned; its logarithm grows slowly too.
@@ -248,6 +247,12 @@ class NeuralProcessRegressor(PredictiveStdMixin, _NeuralProcessParameters):
 
     n_heads : int, default=4
         Attention heads; it must divide `d_model`.
+
+    start : {"mixed_model"} or None, default="mixed_model"
+        What meta-training starts from: a linear mixed model of the training tasks, as
+        of `MixedModelRegressor`. Before the first update tasks are predicted nearly as
+        by it, and the network learns what it lacks. One table, fewer than three tasks,
+        and inputs other than rows of numbers start from nothing, as all do with None.
 
     See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
     ``hidden_layer_sizes=()`` and `activation`; the episodes' ``n_shots=(1, 20)``,

@@ -20,7 +20,7 @@ from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
 from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.learner import Learner, State, TaskSpec
-from sklmeta.model_based.amortised import AmortisedLearner, Reference
+from sklmeta.model_based.amortised import AmortisedLearner, Logits, Reference
 from sklmeta.model_based.attention import AttentionLayer, padding_bias, same_class_bias
 
 
@@ -33,7 +33,7 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
 
     - Regression: targets enter, and means leave, as deviations from a reference.
     - Shared classes: a learned embedding of a support row's class enters, a linear
-      map gives the logits.
+      map gives the logits, or what is added to a mixed model's.
     - Own classes: support rows of one class attend to each other with a learned bias of
       every head; a logit is minus the scaled squared distance between the query row and
       the class's mean support row, both as they leave the last layer. Relabelling the
@@ -79,9 +79,6 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
             self.log_min_variance = 2 * math.log(min_noise)
             self.embed_target = nn.Linear(1, d_model, bias=False)
             self.head = nn.Linear(d_model, 2)
-            if self.skip is not None:  # which is what training starts from
-                nn.init.zeros_(self.head.weight)
-                nn.init.zeros_(self.head.bias)
         elif spec.kind == TaskKind.SHARED:
             self.embed_class = nn.Embedding(spec.n_classes, d_model)
             self.head = nn.Linear(d_model, spec.n_classes)
@@ -89,6 +86,9 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
             self.same_class_bias = nn.Parameter(torch.ones(n_layers, n_heads))
             self.head = nn.Linear(d_model, d_model, bias=False)
             self.log_scale = nn.Parameter(torch.tensor(-math.log(d_model)))
+        if self.has_skip:  # which is what training starts from
+            for parameter in self.head.parameters():
+                nn.init.zeros_(parameter)
 
     def adapt(self, support: Rows) -> State:
         """Pass the support through the layers.
@@ -160,7 +160,7 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
         self, state: State, support: Rows
     ) -> Tensor:  # shape: (n_tasks, n_rows, d_model)
         reference = self.reference(state, support.X)
-        if reference is not None:
+        if isinstance(reference, Reference):
             return self.is_support + self.embed_target(reference.deviation(support.y))
         if self.spec.kind == TaskKind.SHARED:
             return self.is_support + self.embed_class(support.y)
@@ -170,9 +170,11 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
         self,
         rows: Tensor,  # shape: (n_tasks, n_rows, d_model)
         state: State,
-        reference: Reference | None,
+        reference: Reference | Logits | None,
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_outputs)
         output = self.head(self.norm(rows))
+        if isinstance(reference, Logits):
+            return reference.values + output
         if reference is not None:
             floor = output.new_tensor(self.log_min_variance)
             log_variance = output[..., 1:] + 2 * reference.log_std
@@ -238,6 +240,12 @@ class TransformerNeuralProcessRegressor(PredictiveStdMixin, _TransformerParamete
 
     n_heads : int, default=4
         Attention heads of a layer; it must divide `d_model`.
+
+    start : {"mixed_model"} or None, default="mixed_model"
+        What meta-training starts from: a linear mixed model of the training tasks, as
+        of `MixedModelRegressor`. Before the first update tasks are predicted nearly as
+        by it, and the network learns what it lacks. One table, fewer than three tasks,
+        and inputs other than rows of numbers start from nothing, as all do with None.
 
     See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
     ``hidden_layer_sizes=()`` and `activation`; the episodes' ``n_shots=(1, 20)``,
