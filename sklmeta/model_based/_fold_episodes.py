@@ -15,13 +15,8 @@ from sklmeta.data.codes import IntArray
 from sklmeta.data.validation import Table
 from sklmeta.episodes.draw import PADDING
 from sklmeta.episodes.sampler import EpisodeSampler
-from sklmeta.model_based._episode_features import (
-    Floats,
-    describe,
-    fit_prior,
-    remember,
-    see,
-)
+from sklmeta.model_based._episode_features import describe, fit_prior, remember, see
+from sklmeta.model_based._support_statistics import Floats
 
 SHARE_WITHOUT_SUPPORT = 0.1
 """Of the episodes: what to do where nothing is known must be learned, too."""
@@ -139,3 +134,10 @@ def _described(
     y = table.targets[drawn.support]
     memory = remember(prior, known, y, drawn.support_codes, drawn.n_episodes)
     return (drawn.query, *describe(prior, memory, asked, drawn.query_codes))
+
+
+def without_empty(statistics: Floats, fold: IntArray) -> Floats:
+    """Fill columns that have no number in all folds but one: no tree could bin them."""
+    parts = [statistics[fold == f] for f in np.unique(fold)]
+    known = np.sum([np.isfinite(part).any(axis=0) for part in parts], axis=0)
+    return np.where(known < min(2, len(parts)), 0.0, statistics)

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable
-from typing import Any
+from dataclasses import field
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,6 @@ from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.estimator.declared import DeclaredParameters
 from sklmeta.evaluation.probabilities import spread
 from sklmeta.model_based._episode_features import (
-    Floats,
     Memory,
     Prior,
     beside,
@@ -35,7 +34,13 @@ from sklmeta.model_based._episode_features import (
     remember,
     see,
 )
-from sklmeta.model_based._fold_episodes import Described, Sizes, described_episodes
+from sklmeta.model_based._fold_episodes import (
+    Described,
+    Sizes,
+    described_episodes,
+    without_empty,
+)
+from sklmeta.model_based._support_statistics import Floats
 
 TRUST_FOLDS = 3
 """What the trees are worth is judged on thirds of the tasks."""
@@ -90,34 +95,24 @@ class EpisodicBoosting(DeclaredParameters, AdaptableEstimator):
         "random_state": ["random_state"],
     }
 
-    _prior: Prior
-    _trees: Any
-    _y_scaling: Scaling
-    _dtype: str
-    trust_: float
-    # What the regressor and the classifier do in their own ways.
-    _histogram_boosting: Any
-    _fit_trees: Callable[[Any, NDArray[Any], Floats, IntArray, int], Any]
-    _ask: Callable[[Any, Any, Floats], Floats]
-    _trust_in: Callable[[Floats, Floats, NDArray[Any]], float]
+    _prior: Prior = field(init=False)
+    _trees: Any = field(init=False)
+    _y_scaling: Scaling = field(init=False)
+    _dtype: str = field(init=False)
+    trust_: float = field(init=False)
 
     # Fitting ------------------------------------------------------------------
 
     def _learn(self, table: Table) -> Memory:
-        shots = np.broadcast_to(np.asarray(self.n_shots), 2).tolist()
-        if not 1 <= shots[0] <= shots[1]:
-            raise ValueError(
-                f"n_shots={self.n_shots} is no range: give (low, high) with "
-                "1 <= low <= high."
-            )
+        low, high = np.broadcast_to(np.asarray(self.n_shots), 2).tolist()
+        if not 1 <= low <= high:
+            raise ValueError(f"n_shots={self.n_shots} must be (low, high), low >= 1.")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         is_single = getattr(table.X, "dtype", None) == np.float32
         self._dtype = "float32" if is_single else "float64"
         table = table._replace(y=self._measure(table.y))
         pooled = self._pooled(seed)
-        sizes = Sizes(
-            (shots[0], shots[1]), self.n_query, self.n_rows, self.support, self.cv
-        )
+        sizes = Sizes((low, high), self.n_query, self.n_rows, self.support, self.cv)
         found = described_episodes(pooled, table, sizes, seed)
         self._prior = fit_prior(pooled, table, table.n_shared_classes, seed)
         self._trees, self.trust_ = None, 0.0
@@ -129,8 +124,9 @@ class EpisodicBoosting(DeclaredParameters, AdaptableEstimator):
     def _boost(self, table: Table, found: Described, seed: int) -> None:
         """Fit the trees, and learn from folds of tasks how far they are right."""
         y = table.targets[found.rows]
-        X = self._beside(_safe_indexing(table.X, found.rows), found.statistics)
         fold, guess = found.fold % TRUST_FOLDS, found.base.copy()
+        statistics = without_empty(found.statistics, fold)
+        X = self._beside(_safe_indexing(table.X, found.rows), statistics)
         for left in range(int(fold.max()) + 1 if fold.any() else 0):
             rest, out = np.flatnonzero(fold != left), np.flatnonzero(fold == left)
             trees = self._fit_trees(X, y, found.base, rest, seed)
@@ -144,11 +140,10 @@ class EpisodicBoosting(DeclaredParameters, AdaptableEstimator):
         return self._histogram_boosting(random_state=seed)
 
     def _boosting(self, n_rows: int, n_classes: int, seed: int) -> Any:
-        trees = self._pooled(seed)
         if self.estimator is not None:
-            return trees
+            return clone(self.estimator)
         several = n_classes > 2  # a tree each
-        return trees.set_params(
+        return self._pooled(seed).set_params(
             learning_rate=0.1 if several else 0.07,
             max_iter=60 if several else 150,
             max_leaf_nodes=15 if several else 31,
@@ -206,7 +201,20 @@ class EpisodicBoosting(DeclaredParameters, AdaptableEstimator):
         tags.input_tags.allow_nan = self._takes_gaps
         return tags
 
-    # Of numbers; classes need no scale ----------------------------------------
+    # What numbers and classes do in their own ways ----------------------------
+
+    _histogram_boosting: ClassVar[Any]
+
+    def _fit_trees(
+        self, X: Any, y: NDArray[Any], base: Floats, rows: IntArray, seed: int
+    ) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} lacks _fit_trees.")
+
+    def _ask(self, trees: Any, X: Any, base: Floats) -> Floats:
+        raise NotImplementedError(f"{type(self).__name__} lacks _ask.")
+
+    def _trust_in(self, guess: Floats, base: Floats, y: NDArray[Any]) -> float:
+        raise NotImplementedError(f"{type(self).__name__} lacks _trust_in.")
 
     def _measure(self, y: NDArray[Any]) -> NDArray[Any]:
         return y
@@ -290,8 +298,9 @@ class EpisodicBoostingRegressor(RegressorMixin, EpisodicBoosting):
     def _fit_trees(
         self, X: Any, y: NDArray[Any], base: Floats, rows: IntArray, seed: int
     ) -> Any:
-        trees = self._boosting(len(rows), 1, seed)
-        return trees.fit(_safe_indexing(X, rows), (y - base)[rows])
+        return self._boosting(len(rows), 1, seed).fit(
+            _safe_indexing(X, rows), (y - base)[rows]
+        )
 
     def _ask(self, trees: Any, X: Any, base: Floats) -> Floats:
         return base + trees.predict(X)
@@ -326,13 +335,12 @@ class EpisodicBoostingClassifier(ClassifierMixin, EpisodicBoosting):
         Classes that `fit` saw.
 
     shared_classes_ : bool
-        True: for classes of a task's own, take another estimator.
+        True.
 
     tasks_ : ndarray of shape (n_tasks,)
         Labels of the tasks that `fit` saw.
 
     n_features_in_ : int
-        Number of features seen during `fit`.
 
     See Also
     --------
@@ -341,9 +349,7 @@ class EpisodicBoostingClassifier(ClassifierMixin, EpisodicBoosting):
 
     Notes
     -----
-    The pooled model is fitted out of fold, by task: nothing of a task reaches the
-    description of its own rows. For a new task it is that of all training tasks. One
-    table is learned with folds of its rows in place of tasks.
+    The pooled model is fitted out of fold, by task, as in the regressor.
 
     Examples
     --------
