@@ -31,6 +31,7 @@ from sklmeta.data.codes import IntArray, check_task
 from sklmeta.data.collection import TaskCollection, stack_tasks
 from sklmeta.data.kinds import TaskKind, kind_of
 from sklmeta.data.labels import as_labels, check_targets, shared_class_indices
+from sklmeta.data.own_classes import SupportClasses, own_classes
 from sklmeta.data.stacking import check_is_table, is_pair, refuse_tasks
 
 
@@ -379,24 +380,3 @@ def _cells(table: Table) -> IntArray:
     """Distinct pairs of task and class, as one number."""
     assert table.classes is not None and table.class_index is not None
     return np.unique(table.codes * len(table.classes) + table.class_index)
-
-
-class SupportClasses(NamedTuple):
-    """Classes of each adapted task, in compressed rows."""
-
-    classes: NDArray  # union over the tasks, sorted
-    members: IntArray  # index into `classes` of every (task, class) pair
-    first: IntArray  # shape: (n_tasks,); where a task's pairs begin
-    ways: IntArray  # shape: (n_tasks,)
-
-
-def own_classes(
-    y: NDArray, codes: IntArray, n_tasks: int
-) -> tuple[IntArray, SupportClasses]:
-    """Number the classes of each task from 0, all tasks at once."""
-    classes, indices = np.unique(y, return_inverse=True)
-    pairs, inverse = np.unique(codes * len(classes) + indices, return_inverse=True)
-    ways = np.bincount(pairs // len(classes), minlength=n_tasks)
-    first = np.cumsum(ways) - ways
-    members = SupportClasses(classes, pairs % len(classes), first, ways)
-    return inverse - first[codes], members

@@ -107,12 +107,11 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
             self._build_learner,
             *(table.kind, table.X.shape[1:], table.n_shared_classes, seed),
         )
-        n_updates = int(self.max_iter)
-        if self.early_stopping == "folds" and before is None and not table.one_table:
-            n_updates = choose_updates(self, table, device, seed, build)
-        learner = build()
+        n_updates, learner = int(self.max_iter), build()
         if before is not None:
             learner = self._restore_learner(before).float().train()
+        elif self.early_stopping == "folds" and not table.one_table:
+            n_updates = choose_updates(self, table, device, seed, build)
 
         def attributes(fitted: Fitted, seed: int) -> dict[str, Any]:
             # Built from the weights: an epoch's are not those of the learner any more.

@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklmeta._version import __version__
 from sklmeta.data.codes import IntArray, check_task
 from sklmeta.data.kinds import TaskKind
+from sklmeta.data.own_classes import SupportClasses
 from sklmeta.data.scaling import Scaling
-from sklmeta.data.validation import SupportClasses
 from sklmeta.exceptions import VersionMismatchWarning, warn
 from sklmeta.learners.learner import Learner
 

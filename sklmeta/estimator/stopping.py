@@ -123,7 +123,8 @@ def _curve(
         worse, error = _compared(so_far, int(so_far.mean(axis=1).argmin()))
         return len(curve) > PATIENCE and bool((worse > error)[-PATIENCE:].all())
 
-    training.run(learner, judge, on_start=judge)
+    if training.run(learner, judge, on_start=judge).interrupted:
+        raise KeyboardInterrupt
     n_epochs = math.ceil(params.max_iter / UPDATES_PER_EPOCH)
     curve += curve[-1:] * (1 + n_epochs - len(curve))
     return np.stack(curve)

@@ -32,7 +32,7 @@ from sklmeta.learners.encoders import (
 )
 from sklmeta.learners.losses import row_loss
 from sklmeta.learners.task_spec import TaskSpec
-from sklmeta.mixed_models.start import MixedStart
+from sklmeta.mixed_models.start import MixedClassStart, MixedStart
 
 if TYPE_CHECKING:
     from sklmeta.episodes.source import EpisodeSource
@@ -237,27 +237,17 @@ class Learner(nn.Module):
         """
         return None
 
-    def start_from(self, start: MixedStart) -> None:
-        """Begin at a mixed model; called before training, if `start` asks for it.
+    def start_from(self, start: Any) -> None:
+        """Begin at a mixed model of the training rows; called if `start` asks for it.
 
         Parameters
         ----------
-        start : MixedStart
-            Fitted to the training rows, in the units in which the learner sees them.
+        start : MixedStart or MixedClassStart
+            In the units in which the learner sees the rows.
         """
 
     def decays(self, name: str) -> bool:
-        """Whether `weight_decay` acts on a parameter: here, on all of them.
-
-        Parameters
-        ----------
-        name : str
-            As `named_parameters` has it.
-
-        Returns
-        -------
-        bool
-        """
+        """Whether `weight_decay` acts on the parameter of this name: here, on all."""
         return True
 
     def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
