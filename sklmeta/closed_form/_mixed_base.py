@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Sequence
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -68,10 +69,10 @@ class MixedModel(DeclaredParameters, AdaptableEstimator):
         "tol": [Interval(numbers.Real, 0, None, closed="neither")],
     }
 
-    _units: Units
-    _model: LinearMixedModel | GeneralisedMixedModel
-    _slopes: IntArray
-    _dtype: str
+    _units: Units = field(init=False)
+    _model: LinearMixedModel | GeneralisedMixedModel = field(init=False)
+    _slopes: IntArray = field(init=False)
+    _dtype: str = field(init=False)
 
     # Fitting ------------------------------------------------------------------
 

@@ -236,7 +236,7 @@ def upgraded(state: Mapping[str, Any]) -> dict[str, Any]:
 
 def _upgrade_meta_learner(new: dict[str, Any]) -> None:
     x_scaling, y_scaling = (
-        dict(zip(Scaling._fields, pair, strict=True)) for pair in new.pop("_scalings")
+        dict(zip(Scaling._fields, pair, strict=False)) for pair in new.pop("_scalings")
     )
     new["_fitted"] = {
         "weights": new.pop("_weights"),
