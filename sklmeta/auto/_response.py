@@ -16,8 +16,10 @@ from sklmeta.data.codes import IntArray
 from sklmeta.data.kinds import TaskKind
 from sklmeta.data.validation import Table
 from sklmeta.estimator.base import AdaptableEstimator
-from sklmeta.evaluation.containers import inner_rows, rebuilt, zero_shot
+from sklmeta.estimator.meta import BaseMetaEstimator
+from sklmeta.evaluation.containers import inner_estimator, inner_rows, rebuilt
 from sklmeta.evaluation.probabilities import spread
+from sklmeta.learners.learner import Learner
 
 Floats = NDArray[np.float64]
 
@@ -102,19 +104,11 @@ def _ask(
     return model._calibrated(X, codes, model._adaptation.model, temperature, log=False)
 
 
-def adapted_response(
-    model: Any,
-    support: Table | None,
-    X: Any,
-    codes: IntArray,
-    classes: NDArray[Any] | None,
-) -> Floats:  # shape: (n_samples,) or (n_samples, n_classes)
-    """Adapt a copy to the supports, or to none, and predict.
-
-    Probabilities are spread over `classes`; what the model does not know gets zero.
-    """
-    if support is None:
-        values = respond(zero_shot(model), X, None, classes)
-    else:
-        values = respond(adapt_member(model, support)[0], X, codes, classes)
-    return values.astype(np.float64)
+def has_formula(member: Any) -> bool:
+    """Whether leaving rows out may be cheaper than adapting to the others."""
+    inner = inner_estimator(member)
+    if isinstance(inner, BaseMetaEstimator):
+        with inner._lent_learner() as learner:
+            return type(learner).leave_one_out is not Learner.leave_one_out
+    own = getattr(type(inner), "_leave_one_out", AdaptableEstimator._leave_one_out)
+    return own is not AdaptableEstimator._leave_one_out

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklmeta._compat import _safe_indexing
-from sklmeta.auto._response import adapt_member, adapted_response
+from sklmeta.auto._response import adapt_member, has_formula, respond
 from sklmeta.data.codes import IntArray, group_rows
 from sklmeta.data.validation import Table
 
@@ -100,6 +100,28 @@ def _positions(codes: IntArray, n_tasks: int) -> IntArray:
     return position
 
 
+def _adapt_to_parts(
+    member: Any, table: Table, left: LeftOut, new: Any
+) -> tuple[Any, Floats]:
+    """Adapt to the supports too, unless `new` is, and predict what is left out."""
+    rows, codes, first = left.support, left.support_task, 0
+    # A lone task is adapted to beside its parts: calls are what takes time.
+    together = new is None and table.n_tasks == 1
+    if together:
+        everything = np.arange(len(table.y))
+        rows = np.concatenate([everything, rows])
+        codes, first = np.concatenate([table.codes, 1 + codes]), 1
+    parts = table.part(rows)._replace(
+        codes=codes, labels=np.arange(codes.max() + 1), own=None
+    )
+    adapted_to_parts = adapt_member(member, parts)[0]
+    X = _safe_indexing(table.X, left.query)
+    values = respond(adapted_to_parts, X, first + left.query_task, table.classes)
+    if new is None:
+        new = adapted_to_parts if together else adapt_member(member, table)[0]
+    return new, values.astype(np.float64)
+
+
 def losses_of(values: Floats, y: NDArray[Any], classes: NDArray[Any] | None) -> Floats:
     """Squared error, or log loss of probabilities that are clipped, of every row."""
     if classes is None:
@@ -132,24 +154,20 @@ def adapt_and_judge(
     losses : ndarray of shape (n_tasks,)
         Mean loss of each task; NaN where it has one row.
     """
-    new, values = adapt_member(member, table, leaving_out=judged_by == "rows")
     losses = np.full(table.n_tasks, np.nan)
     if (table.sizes < 2).all():
-        return new, losses
-    if values is None:
+        return adapt_member(member, table)[0], losses
+    new = values = None
+    if judged_by == "rows" and has_formula(member):
+        new, values = adapt_member(member, table, leaving_out=True)
+    if values is not None:
+        query = np.flatnonzero(table.sizes[table.codes] > 1)
+        codes, values = table.codes[query], values[query]
+    else:
         cut = look_ahead if judged_by == "later" else leave_out
         left = cut(table.codes, table.n_tasks)
         query, codes = left.query, left.query_code
-        support = table.part(left.support)._replace(
-            codes=left.support_task,
-            labels=np.arange(left.query_task.max() + 1),
-            own=None,
-        )
-        X = _safe_indexing(table.X, query)
-        values = adapted_response(member, support, X, left.query_task, table.classes)
-    else:
-        query = np.flatnonzero(table.sizes[table.codes] > 1)
-        codes, values = table.codes[query], values[query]
+        new, values = _adapt_to_parts(member, table, left, new)
     if bounds is not None:
         values = np.clip(values, bounds[codes, 0], bounds[codes, 1])
     each = losses_of(values, table.y[query], table.classes)
