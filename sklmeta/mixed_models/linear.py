@@ -62,17 +62,22 @@ class Profile(NamedTuple):
     """Sums over tasks, with the random effects integrated out."""
 
     log_determinant: float
-    products: Tensor  # shape: (width, width); W.T @ V^-1 @ W, summed
-    weighted: Tensor  # shape: (n_tasks, n_random, width); Z.T @ V^-1 @ W
+    products: Tensor  # shape: (width, width); W.T @ V^-1 @ W
+    weighted: Tensor  # shape: (n_random, width); Z.T @ V^-1 @ W
+    apart: Tensor  # shape: (n, n_random, width); the same task by task, or as few as
+    # have the same sums of squares and products where tasks are many
 
 
 def profile(moments: Moments, random: IntArray, root: Tensor) -> Profile:
     """Integrate the random effects out, for V = I + Z R R' Z' of every task."""
     products, index = moments.products, torch.from_numpy(random)
     n_tasks, width = products.shape[:2]
-    n_factors = root.shape[1]
+    n_factors, n_random = root.shape[1], len(random)
     total, log_determinant = torch.zeros(width, width, dtype=root.dtype), 0.0
-    weighted = products.new_empty(n_tasks, len(random), width)
+    weighted = total.new_zeros(n_random, width)
+    parts: list[Tensor] = []
+    squares = total.new_zeros(())
+    is_long = n_tasks > 2 * n_random * width
     eye = torch.eye(n_factors, dtype=root.dtype)
     for block in blocks_of(n_tasks, 4 * (n_factors + width) * width):
         own = products[block]
@@ -83,8 +88,19 @@ def profile(moments: Moments, random: IntArray, root: Tensor) -> Profile:
         log_determinant += 2 * float(factor.diagonal(dim1=-2, dim2=-1).log().sum())
         flat = solved.reshape(-1, width)
         total += own.sum(0) - flat.mT @ flat
-        weighted[block] = own[:, index] - solved[:, :, index].mT @ solved
-    return Profile(log_determinant, total, weighted)
+        part = own[:, index] - solved[:, :, index].mT @ solved
+        weighted += part.sum(0)
+        if is_long:
+            flat = part.reshape(len(part), -1)
+            squares = squares + flat.mT @ flat
+        else:
+            parts.append(part)
+    if is_long:
+        values, vectors = torch.linalg.eigh(squares)
+        parts.append(
+            (values.clamp(min=0).sqrt() * vectors).mT.unflatten(1, (-1, width))
+        )
+    return Profile(log_determinant, total, weighted, torch.cat(parts))
 
 
 class FixedEffects(NamedTuple):
@@ -127,16 +143,18 @@ class Likelihood:
         """Minus twice the log-likelihood, but for a constant; its gradient in R."""
         sums, fixed, n_free = self.solve(root)
         value = sums.log_determinant + n_free * math.log(fixed.residual)
-        own, index = sums.weighted, torch.from_numpy(self.random)
-        of_x = own[:, :, :-1]
-        of_y = own[:, :, -1] - of_x @ fixed.coef  # Z' V^-1 r
-        slope = own[:, :, index].sum(0) - (n_free / fixed.residual) * (of_y.mT @ of_y)
+        index = torch.from_numpy(self.random)
+        of_x = sums.apart[:, :, :-1]
+        of_y = sums.apart[:, :, -1] - of_x @ fixed.coef  # Z' V^-1 r
+        slope = sums.weighted[:, index]
+        slope = slope - (n_free / fixed.residual) * (of_y.mT @ of_y)
         if self.reml:
             value += fixed.log_determinant
-            for block in blocks_of(len(own), 3 * own[0].numel()):
-                left = of_x[block].transpose(0, 1).reshape(len(index), -1)
-                right = (of_x[block] @ fixed.inverse).transpose(0, 1)
-                slope -= left @ right.reshape(len(index), -1).mT
+            left, right = (
+                part.transpose(0, 1).reshape(len(index), -1)
+                for part in (of_x, of_x @ fixed.inverse)
+            )
+            slope = slope - left @ right.mT
         return value, (2 * slope @ torch.from_numpy(root)).numpy()
 
     def model(self, root: Floats, n_iter: int, converged: bool) -> LinearMixedModel:
