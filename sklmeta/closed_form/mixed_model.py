@@ -153,8 +153,8 @@ class MixedModelRegressor(RegressorMixin, OneOutput, MixedModel):
     lme4's ``lmer`` and statsmodels' ``MixedLM``, and so are the estimates. Crossed and
     nested effects are missing. The other families are those of ``glmer``; their fixed
     effects, and the root of D, have a weak normal prior of standard deviation 5 for
-    standardised features, and `predict` returns the mean of y, averaged over what is
-    not known of a task.
+    standardised features (slopes: learned, with fewer than ten rows for each), and
+    `predict` returns the mean of y, averaged over what is not known of a task.
 
     Predictive standard deviations count the noise, the task's random effects, and the
     uncertainty of the fixed effects. A single table has no tasks that could differ: it

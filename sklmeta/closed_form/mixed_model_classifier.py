@@ -108,7 +108,8 @@ class MixedModelClassifier(ClassifierMixin, MixedModel):
     Every class is treated alike: random effects vary as much in the direction of any
     contrast between classes. Fixed effects, and the root of D, have a weak normal prior
     of standard deviation 5 for standardised features, by which classes that can be
-    separated, or that a task lacks, keep finite coefficients. A single table does not
+    separated, or that a task lacks, keep finite coefficients. With fewer than ten rows
+    for each coefficient the slopes' deviation is learned. A single table does not
     say how tables differ: all its coefficients have that prior then, and it is a weakly
     regularised logistic regression.
 

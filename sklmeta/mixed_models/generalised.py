@@ -23,7 +23,14 @@ from torch import Tensor
 
 from sklmeta.data.codes import IntArray
 from sklmeta.mixed_models.blocks import Block, row_blocks_of
-from sklmeta.mixed_models.covariance import Floats, Structure, structure_of
+from sklmeta.mixed_models.covariance import (
+    Correlations,
+    Floats,
+    FreeEntries,
+    Structure,
+    coordinates_of,
+    structure_of,
+)
 from sklmeta.mixed_models.families import Family
 from sklmeta.mixed_models.laplace import (
     Modes,
@@ -41,6 +48,12 @@ PRIOR_SCALE = 5.0
 It keeps classes that can be separated, or that are absent, from infinite coefficients:
 five units of the logit, or logarithm, per standard deviation of a feature are many.
 """
+
+ROWS_PER_COEFFICIENT = 10
+"""With fewer, the scale of the prior on the slopes is learned: of the following, the
+one under which the targets are most probable, tasks apart."""
+
+SCALES = (5.0, 2.0, 1.0, 0.5, 0.2, 0.1, 0.05)
 
 LOG_DISPERSIONS = (-10.0, 14.0)
 """Bounds: rows without any spread of their own have none to find."""
@@ -86,7 +99,7 @@ def as_rows(
     X: Floats, y: NDArray, codes: IntArray, n_tasks: int, weight: Floats | None = None
 ) -> Rows:
     """Take a design, whose last column is the constant, with its targets."""
-    target = torch.from_numpy(np.asarray(y, dtype=np.float64))
+    target = torch.tensor(np.asarray(y), dtype=torch.float64)
     weights = torch.ones_like(target) if weight is None else torch.from_numpy(weight)
     return Rows(torch.from_numpy(X), target, codes, n_tasks, weights)
 
@@ -190,38 +203,46 @@ class Coordinates(NamedTuple):
 
     origin: Tensor  # shape: (n_columns, n_outputs)
     factor: Tensor  # of the information of the fixed effects; Cholesky's
-    structure: Structure
+    of_root: FreeEntries | Correlations
     theta_scale: float
     has_dispersion: bool
 
     def parameters(self, vector: Floats) -> Parameters:
-        n_fixed, n_theta = self.origin.numel(), len(self.structure.rows)
-        white = torch.from_numpy(vector[:n_fixed, None])
+        white, theta = self._parts(vector)
         shift = torch.linalg.solve_triangular(self.factor.mT, white, upper=True)
-        theta = vector[n_fixed : n_fixed + n_theta] * self.theta_scale
-        root = torch.from_numpy(self.structure.root(theta))
+        root = torch.from_numpy(self.of_root.root(theta))
         log_dispersion = float(vector[-1]) if self.has_dispersion else 0.0
         return Parameters(
             self.origin + shift.view_as(self.origin), root, log_dispersion
         )
 
-    def gradient(self, slopes: Parameters) -> Floats:
+    def _parts(self, vector: Floats) -> tuple[Tensor, Floats]:
+        n_fixed = self.origin.numel()
+        theta = vector[n_fixed : len(vector) - self.has_dispersion]
+        return torch.from_numpy(vector[:n_fixed, None]), theta * self.theta_scale
+
+    def pull(
+        self, vector: Floats, value: float, slopes: Parameters
+    ) -> tuple[float, Floats]:
+        """An objective and its gradient, penalised where correlations are shrunk."""
         flat = slopes.coef.reshape(-1, 1)
         of_fixed = torch.linalg.solve_triangular(self.factor, flat, upper=False)
-        of_root = self.structure.free(slopes.root.numpy())
+        _, theta = self._parts(vector)
+        twice, of_theta = self.of_root.pull(theta, 2 * value, 2 * slopes.root.numpy())
+        of_theta = 0.5 * self.theta_scale * of_theta
         last = [slopes.log_dispersion] if self.has_dispersion else []
-        return np.r_[of_fixed[:, 0].numpy(), of_root * self.theta_scale, last]
+        return 0.5 * twice, np.r_[of_fixed[:, 0].numpy(), of_theta, last]
 
     def start(self) -> Floats:
         """Where coefficients that vary independently explain a variance of 1."""
-        n_random = self.structure.shape[0]
-        theta = self.structure.start_from(np.full(n_random, n_random**-0.5))
-        theta = theta / self.theta_scale
-        return np.r_[np.zeros(self.origin.numel()), theta, [0.0] * self.has_dispersion]
+        n_random = self.of_root.structure.shape[0]
+        theta = self.of_root.start(np.full(n_random, n_random**-0.5))
+        zeros = np.zeros(self.origin.numel())
+        return np.r_[zeros, theta / self.theta_scale, [0.0] * self.has_dispersion]
 
     def bounds(self) -> list[tuple[float | None, float | None]]:
         free: list[tuple[float | None, float | None]] = [(None, None)]
-        n_free = self.origin.numel() + len(self.structure.rows)
+        n_free = len(self.start()) - self.has_dispersion
         return free * n_free + [LOG_DISPERSIONS] * self.has_dispersion
 
 
@@ -262,19 +283,20 @@ def fit_generalised(
         return _of_one_table(rows, family)
     structure = structure_of(covariance, len(random), rows.n_tasks, rank)
     problem = LaplaceProblem(rows, family, random, structure.shape[1])
-    scale, level = prior_scale(family), _level(rows, family)
-    where = _start(problem, structure, level, scale)
+    level = _level(rows, family)
+    scales = _prior_scales(rows, family, level)
+    where = _start(problem, structure, level, scales)
 
     def objective(vector: Floats) -> tuple[float, Floats]:
         now = where.parameters(vector)
         value, slopes = problem.value_and_slopes(now)
         deviation = now.coef - level
-        penalty, pull = structure.penalty(now.root.numpy())
-        squares = deviation.square().sum() + now.root.square().sum()
-        value += 0.5 * (float(squares) / scale**2 + penalty)
-        of_root = slopes.root + now.root / scale**2 + 0.5 * torch.from_numpy(pull)
-        of_coef = slopes.coef + deviation / scale**2
-        return value, where.gradient(slopes._replace(coef=of_coef, root=of_root))
+        squares = (deviation / scales).square().sum()
+        squares += (now.root / scales[-1]).square().sum()
+        of_root = slopes.root + now.root / scales[-1] ** 2
+        of_coef = slopes.coef + deviation / scales**2
+        slopes = slopes._replace(coef=of_coef, root=of_root)
+        return where.pull(vector, value + 0.5 * float(squares), slopes)
 
     result = minimize(
         objective,
@@ -286,7 +308,7 @@ def fit_generalised(
     )
     best = where.parameters(result.x)
     value, _ = problem.value_and_slopes(best)
-    inverse = torch.cholesky_inverse(_penalised(problem.information(best), scale))
+    inverse = torch.cholesky_inverse(_penalised(problem.information(best), scales))
     return GeneralisedMixedModel(
         best.coef.numpy(),
         inverse.numpy(),
@@ -338,23 +360,41 @@ def prior_scale(family: Family) -> float:
     return PRIOR_SCALE / math.sqrt(2 if family.name == "multinomial" else 1)
 
 
-def _penalised(information: Tensor, scale: float) -> Tensor:
-    eye = torch.eye(len(information), dtype=information.dtype)
-    return cholesky(information + eye / scale**2)
+def _penalised(information: Tensor, scales: Tensor) -> Tensor:
+    precision = (scales**-2).expand(len(scales), len(information) // len(scales))
+    return cholesky(information + precision.flatten().diag())
+
+
+def _prior_scales(rows: Rows, family: Family, level: Tensor) -> Tensor:
+    """Deviations of the prior on every column's coefficients, the weak one mostly."""
+    weak = prior_scale(family)
+    scales = torch.full((len(level), 1), weak, dtype=torch.float64)
+    if len(rows.y) >= ROWS_PER_COEFFICIENT * level.numel():
+        return scales
+    evidence = []
+    for scale in SCALES:
+        scales[:-1] = weak * scale / PRIOR_SCALE
+        evidence.append(float(laplace_value(_pooled(rows, family, level, scales))))
+    scales[:-1] = weak * SCALES[int(np.argmin(evidence))] / PRIOR_SCALE
+    return scales
+
+
+def _pooled(rows: Rows, family: Family, level: Tensor, scales: Tensor) -> Modes:
+    """One model for all rows, that ignores tasks."""
+    X, zero = rows.X[None], torch.zeros(1, *level.shape, dtype=torch.float64)
+    pooled = TaskRows(X @ level, X * scales[:, 0], rows.y[None], rows.weight[None])
+    return find_modes(pooled, family, 0.0, zero)
 
 
 def _start(
-    problem: LaplaceProblem, structure: Structure, level: Tensor, scale: float
+    problem: LaplaceProblem, structure: Structure, level: Tensor, scales: Tensor
 ) -> Coordinates:
-    """Begin at the fixed effects of one model for all rows, that ignores tasks."""
+    """Begin at the fixed effects of one model for all rows."""
     rows, family = problem.rows, problem.family
-    pooled = TaskRows(
-        (rows.X @ level)[None], scale * rows.X[None], rows.y[None], rows.weight[None]
-    )
-    zero = torch.zeros(1, *level.shape, dtype=torch.float64)
-    origin = level + scale * find_modes(pooled, family, 0.0, zero).u[0]
+    origin = level + scales * _pooled(rows, family, level, scales).u[0]
     eye = torch.eye(origin.numel(), dtype=torch.float64)
     theta_scale = rows.n_tasks**-0.5
-    where = Coordinates(origin, eye, structure, theta_scale, family.has_dispersion)
+    of_root, has_dispersion = coordinates_of(structure), family.has_dispersion
+    where = Coordinates(origin, eye, of_root, theta_scale, has_dispersion)
     information = problem.information(where.parameters(where.start()))
-    return where._replace(factor=_penalised(information, scale))
+    return where._replace(factor=_penalised(information, scales))

@@ -254,7 +254,7 @@ def test_leave_one_out_of_classes_is_near_adapting_anew(shared_tasks, n_classes)
     X, y, task = X[rows], y[rows], task[rows]
     model = MixedModelClassifier().fit(X, y, task=task)
     some = np.isin(task, np.unique(task)[:3])
-    check_leave_one_out(model, X[some], y[some], task[some], "predict_proba", 0.08)
+    check_leave_one_out(model, X[some], y[some], task[some], "predict_proba", 0.15)
 
 
 def test_several_classes_are_read_class_by_class(shared_tasks):
