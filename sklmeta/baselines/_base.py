@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from sklmeta.data.codes import group_means  # noqa: F401  read by neighbours
 from sklmeta.estimator.base import AdaptableEstimator
 
 
