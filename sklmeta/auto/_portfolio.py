@@ -9,6 +9,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
@@ -48,8 +49,11 @@ BOOSTING: dict[str, Any] = {
 TRANSFORMER: dict[str, Any] = {"max_iter": 400, "early_stopping": False}
 """Fewer updates than alone, and no folds to ask how many: its weight says it."""
 
+EPISODES: dict[str, Any] = {"max_features": 0.5, "min_samples_leaf": 30}
+"""Of the trees that learn from episodes, of which many are of the same task."""
+
 N_ROWS = 6000
-"""Of the episodes that trees learn from, for a fit to each fold."""
+"""Of these episodes."""
 
 MANY_CLASSES: dict[str, Any] = {"meta_batch_size": 4, "n_query": 6}
 """Of tasks with more than five classes of their own. Where they have 15, a meta-update
@@ -57,8 +61,10 @@ has 960 rows then, instead of the 7,200 of the defaults."""
 
 
 def regressors(support: Any, seed: int | None) -> Members:
-    common = {"support": support, "random_state": seed}
+    common: dict[str, Any] = {"support": support, "random_state": seed}
     boosting = HistGradientBoostingRegressor(**BOOSTING, random_state=seed)
+    episodic = clone(boosting).set_params(**EPISODES)
+    episodes: dict[str, Any] = {"n_rows": N_ROWS, **common}
     return [
         ("mixed_model", MixedModelRegressor()),
         ("bayesian_linear", BayesianLinearRegressor(**common)),
@@ -67,7 +73,10 @@ def regressors(support: Any, seed: int | None) -> Members:
         ("own_ridge", make_pipeline(StandardScaler(), PerTask(Ridge()))),
         ("pooled", Pooled(boosting, support="offset")),
         ("pooled_centred", Pooled(boosting, center=True)),
-        ("episodic_boosting", EpisodicBoostingRegressor(n_rows=N_ROWS, **common)),
+        (
+            "episodic_boosting",
+            EpisodicBoostingRegressor(estimator=episodic, **episodes),
+        ),
     ]
 
 
@@ -104,6 +113,8 @@ def classifiers(
         return [*members, ("discriminants", discriminants), ("fine_tuned", tuned)]
     logistic = PerTask(LogisticRegression(max_iter=1000))
     boosting = HistGradientBoostingClassifier(**BOOSTING, random_state=seed)
+    episodic = clone(boosting).set_params(**EPISODES)
+    episodes = {"n_rows": N_ROWS, "support": support, "random_state": seed}
     return [
         ("mixed_model", MixedModelClassifier()),
         *members,
@@ -114,9 +125,7 @@ def classifiers(
         ("pooled_shifted", Pooled(boosting, support="offset")),
         (
             "episodic_boosting",
-            EpisodicBoostingClassifier(
-                n_rows=N_ROWS, support=support, random_state=seed
-            ),
+            EpisodicBoostingClassifier(estimator=episodic, **episodes),
         ),
     ]
 
