@@ -50,6 +50,7 @@ PAGES = (
     "docs/metric_based.md",
     "docs/model_based.md",
     "docs/closed_form.md",
+    "docs/mixed_models.md",
     "docs/reliability.md",
     "docs/comparing.md",
     "docs/extending.md",
