@@ -282,7 +282,7 @@ class BayesianLinearRegressor(PredictiveStdMixin, BaseMetaEstimator):
     See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
     `hidden_layer_sizes` and `activation`; the episodes' ``n_shots=(1, 20)``,
     ``n_query=32`` and `support`; the training's ``meta_batch_size=4``,
-    ``max_iter=800``, ``lr=0.01``, `lr_schedule`, ``optimizer="AdamW"``,
+    ``max_iter=2000``, ``lr=0.01``, `lr_schedule`, ``optimizer="AdamW"``,
     `optimizer_params`, ``weight_decay=0.01``, `max_grad_norm`, `chunk_size`,
     ``early_stopping="folds"``, `validation_fraction`, `n_iter_no_change` and
     `callbacks`; and for `standardize`, `transductive`, `device`, `compile`,
@@ -342,7 +342,7 @@ class BayesianLinearRegressor(PredictiveStdMixin, BaseMetaEstimator):
     # Many small meta-batches: with few tasks to learn from, the noise of the
     # meta-gradient keeps the features from fitting those tasks alone.
     meta_batch_size: int = 4
-    max_iter: int = 800
+    max_iter: int = 2000
     early_stopping: bool | str = "folds"
     lr: float = 1e-2
     optimizer: str | type[torch.optim.Optimizer] = "AdamW"
