@@ -231,7 +231,7 @@ def test_numbers_in_other_columns_are_these_numbers(kind, model):
     y_kind = y_kind["y"] if hasattr(y_kind, "columns") else y_kind[:, 0]
     expected = list(results(FRAME if hasattr(X_kind, "columns") else X, NUMBERS))
     for mine, right in zip(results(X_kind, y_kind), expected, strict=True):
-        np.testing.assert_allclose(mine, right, rtol=1e-12)
+        np.testing.assert_allclose(mine, right, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", ["bool", "boolean", "bool[pyarrow]"])
