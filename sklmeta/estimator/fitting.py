@@ -33,7 +33,7 @@ from sklmeta.learners.encoders import unsaved_tensors
 from sklmeta.learners.learner import Learner
 from sklmeta.learners.torch_state import intra_op_threads, seeded_torch, to_numpy
 from sklmeta.mixed_models.class_scaling import class_scaling
-from sklmeta.mixed_models.start import mixed_start
+from sklmeta.mixed_models.start import mixed_class_start, mixed_start
 from sklmeta.training.callbacks import OnEpoch
 from sklmeta.training.compile import Compiler
 from sklmeta.training.loop import TrainingOptions, TrainingResult, meta_train
@@ -157,10 +157,16 @@ class MetaTraining:
         if not wanted or table.one_table or table.X.ndim != 2:
             return
         part = table if rows is None else table.part(rows)
-        X, y = np.empty(part.X.shape), np.empty(part.y.shape)
+        X = np.empty(part.X.shape)
+        start: Any = None
         self.x_scaling.apply(part.X, out=X)
-        self.y_scaling.apply(part.y, out=y)
-        start = mixed_start(X, y, part.codes, part.n_tasks)
+        if part.kind == TaskKind.REGRESSION:
+            y = np.empty(part.y.shape)
+            self.y_scaling.apply(part.y, out=y)
+            start = mixed_start(X, y, part.codes, part.n_tasks)
+        elif part.kind == TaskKind.SHARED:
+            classes = part.targets, part.codes, part.n_tasks, part.n_shared_classes
+            start = mixed_class_start(X, *classes)
         if start is not None:
             learner.start_from(start)
 

@@ -110,7 +110,7 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
         n_updates, learner = int(self.max_iter), build()
         if before is not None:
             learner = self._restore_learner(before).float().train()
-        elif self.early_stopping == "folds" and not table.one_table:
+        elif self._chooses_updates(table):
             n_updates = choose_updates(self, table, device, seed, build)
 
         def attributes(fitted: Fitted, seed: int) -> dict[str, Any]:
@@ -142,6 +142,10 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
         self.history_ = history + result.history
         watch.finish()
         return KeyboardInterrupt() if result.interrupted else result.error
+
+    def _chooses_updates(self, table: Table) -> bool:
+        """Whether folds of held-out tasks say how many meta-updates pay."""
+        return self.early_stopping == "folds" and not table.one_table
 
     def _warm_start_from(self, table: Table) -> Fitted | None:
         """Return what an earlier `fit` left, if this one goes on from there."""

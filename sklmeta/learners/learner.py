@@ -32,7 +32,6 @@ from sklmeta.learners.encoders import (
 )
 from sklmeta.learners.losses import row_loss
 from sklmeta.learners.task_spec import TaskSpec
-from sklmeta.mixed_models.start import MixedClassStart, MixedStart
 
 if TYPE_CHECKING:
     from sklmeta.episodes.source import EpisodeSource

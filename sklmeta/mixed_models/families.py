@@ -11,7 +11,7 @@ one but for several classes. All log-likelihoods here are concave in it.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -91,6 +91,13 @@ class Bernoulli(Family):
     """Two classes, 0 and 1: the predictor is the logit of 1."""
 
     name = "bernoulli"
+
+    def __init__(self) -> None:
+        self.basis = torch.tensor([[-0.5], [0.5]], dtype=torch.float64)
+
+    def logits(self, eta: Tensor) -> Tensor:  # shape: (..., 2)
+        """Turn the predictor into logits that add up to zero."""
+        return eta @ self.basis.mT
 
     def log_likelihood(self, eta: Tensor, y: Tensor, log_dispersion: float) -> Tensor:
         """Logarithm of the probability of every row's class."""
@@ -335,6 +342,13 @@ class Gamma(Family):
         """Logarithm of the mean amount."""
         log = y.log()
         return float(log.logsumexp(0)) - math.log(len(y))
+
+
+def family_of_classes(n_classes: int, device: Any = None) -> Bernoulli | Multinomial:
+    """Two classes or several; what is computed with is on the device."""
+    family = Bernoulli() if n_classes == 2 else Multinomial(n_classes)
+    family.basis = family.basis.to(device)
+    return family
 
 
 FAMILIES = {family.name: family for family in (Poisson, NegativeBinomial, Gamma)}

@@ -147,7 +147,7 @@ def cholesky(matrix: Tensor) -> Tensor:
     while info.any() and jitter < 1:
         jitter *= 10
         scale = matrix.diagonal(dim1=-2, dim2=-1).amax(-1) * (info > 0)
-        eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype)
+        eye = torch.eye(matrix.shape[-1]).to(matrix)
         factor, info = torch.linalg.cholesky_ex(
             matrix + jitter * scale[..., None, None] * eye
         )

@@ -1,4 +1,4 @@
-"""A linear mixed model from which a learner starts, in the learner's own units."""
+"""A mixed model from which a learner starts, in the learner's own units."""
 
 # Authors: The sklmeta developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklmeta.data.codes import IntArray
+from sklmeta.mixed_models.families import family_of_classes
+from sklmeta.mixed_models.generalised import as_rows, fit_generalised
 from sklmeta.mixed_models.linear import fit_linear
 from sklmeta.mixed_models.moments import moments_of
 from sklmeta.mixed_models.units import Units
@@ -19,6 +21,13 @@ Floats = NDArray[np.float64]
 
 LEAST_TASKS = 3
 """Fewer do not say how tasks differ."""
+
+MOST_EFFECTS = 1000
+"""Fixed effects of all contrasts of classes; with more, no mixed model is fitted."""
+
+MOST_WORK = 1e9
+"""Of factorising the precision of all tasks' random effects, whose size is cubed. Where
+all slopes take more, intercepts alone vary between tasks."""
 
 
 class MixedStart(NamedTuple):
@@ -55,3 +64,48 @@ def mixed_start(
         linear @ model.covariance @ linear.T,
         model.noise_variance * float(units.y.unit) ** 2,
     )
+
+
+class MixedClassStart(NamedTuple):
+    """Logits of shared classes: of all features, then the constant.
+
+    There is a column for every contrast of the family of classes; random effects have
+    the same root for each.
+    """
+
+    coef: Floats  # shape: (n_features + 1, n_classes - 1); fixed effects
+    root: Floats  # shape: (n_features + 1, n_factors); of the random effects
+
+
+def mixed_class_start(
+    X: Floats, y: IntArray, codes: IntArray, n_tasks: int, n_classes: int
+) -> MixedClassStart | None:
+    """Fit the logistic mixed model; None for too few tasks or too many classes.
+
+    All slopes are random, unless there are so many tasks, columns and classes that the
+    fit would take minutes (`MOST_WORK`): then intercepts alone are.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        As the learner sees it.
+
+    y : ndarray of shape (n_samples,)
+        Indices of classes.
+
+    codes : ndarray of shape (n_samples,)
+    n_tasks : int
+    n_classes : int
+    """
+    _, sizes = np.unique(codes, return_counts=True)
+    units = Units.of(X, y, scale_y=False)
+    n, m = units.n_columns, n_classes - 1
+    if len(sizes) < LEAST_TASKS or not 0 < n * m <= MOST_EFFECTS:
+        return None
+    work = ((m * np.minimum(n, sizes.astype(float))) ** 3).sum()
+    random = np.arange(n) if work <= MOST_WORK else np.array([n - 1])
+    design = np.column_stack([units.rows(X), np.ones(len(X))])
+    rows = as_rows(design, y, codes, n_tasks)
+    model = fit_generalised(rows, family_of_classes(n_classes), random, tol=1e-6)
+    linear, _ = units.to_user()
+    return MixedClassStart(linear @ model.coef, linear[:, random] @ model.root)

@@ -15,7 +15,8 @@ from sklmeta.episodes.rows import Episodes, Rows, empty_some_supports
 from sklmeta.learners.learner import State, TaskSpec
 from sklmeta.learners.losses import gaussian_nll, masked_mean, row_loss
 from sklmeta.learners.raw_features import RawFeaturesLearner
-from sklmeta.mixed_models.start import MixedStart
+from sklmeta.mixed_models.start import MixedClassStart, MixedStart
+from sklmeta.model_based.mixed_class_skip import MixedClassSkip
 from sklmeta.model_based.mixed_skip import MixedSkip
 
 
@@ -34,6 +35,13 @@ class Reference(NamedTuple):
         return self.mean + self.log_std.exp() * deviation
 
 
+class Logits(NamedTuple):
+    """What a mixed model says of rows' classes; a network adds to it."""
+
+    values: Tensor  # shape: (n_tasks, n_rows, n_classes)
+    log_divisor: Tensor  # shape: (n_tasks, n_rows, 1); for what is unknown
+
+
 class AmortisedLearner(RawFeaturesLearner):
     """Base of the learners that read a support of any size, none included.
 
@@ -42,7 +50,8 @@ class AmortisedLearner(RawFeaturesLearner):
     learned kappa and mu, so that shifts of the level between tasks are harmless, one
     row keeps its level and an empty support has mu; or, with `skips`, from the
     posterior mean of a mixed model, in units of its standard deviation. Rows enter
-    together with these two.
+    together with these two. Where classes are shared, `skips` has rows enter together
+    with the logits of a mixed model, to which the network's are added.
 
     Parameters
     ----------
@@ -53,8 +62,8 @@ class AmortisedLearner(RawFeaturesLearner):
         Maps (n, *input) to (n, spec.n_features_out). None leaves the raw features.
 
     skips : bool, default=False
-        Whether a mixed model stands beside the network; in regression on rows of
-        numbers alone.
+        Whether a mixed model stands beside the network, where rows are numbers and
+        classes, if any, are shared.
 
     min_noise : float, default=1e-2
         Smallest predicted standard deviation, in units of the standardised target.
@@ -79,18 +88,30 @@ class AmortisedLearner(RawFeaturesLearner):
         self.beta, self.min_noise = beta, min_noise
         self.row_width = self.n_encoded + self.n_raw
         self.skip: MixedSkip | None = None
+        self.class_skip: MixedClassSkip | None = None
+        skips = skips and self.uses_raw
         if spec.kind != TaskKind.REGRESSION:
-            return
-        if skips and self.uses_raw:
+            if skips and spec.kind == TaskKind.SHARED and spec.n_classes > 1:
+                self.class_skip = MixedClassSkip(self.n_raw, spec.n_classes)
+                self.row_width += spec.n_classes + 1
+        elif skips:
             self.skip = MixedSkip(self.n_raw)
             self.row_width += 2
         else:
             self.level = nn.Parameter(torch.tensor(0.0))  # mu
             self.log_level_strength = nn.Parameter(torch.tensor(-1.0))  # log kappa
 
-    def start_from(self, start: MixedStart) -> None:
+    @property
+    def has_skip(self) -> bool:
+        """Whether a mixed model stands beside the network, which begins at zero."""
+        return self.skip is not None or self.class_skip is not None
+
+    def start_from(self, start: MixedStart | MixedClassStart) -> None:
         """Put the mixed model beside the network."""
-        if self.skip is not None:
+        if isinstance(start, MixedClassStart):
+            if self.class_skip is not None:
+                self.class_skip.start_from(start)
+        elif self.skip is not None:
             self.skip.start_from(start, self.min_noise)
 
     def decays(self, name: str) -> bool:
@@ -106,7 +127,9 @@ class AmortisedLearner(RawFeaturesLearner):
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1)
 
     def refer(self, support: Rows) -> State:
-        """What a support says of the reference; nothing for classes."""
+        """What a support says of the reference, or by it."""
+        if self.class_skip is not None:
+            return self.class_skip.adapt(support)
         if self.spec.kind != TaskKind.REGRESSION:
             return {}
         if self.skip is not None:
@@ -119,8 +142,10 @@ class AmortisedLearner(RawFeaturesLearner):
         self,
         state: State,
         X: Tensor,  # shape: (n_tasks, n_rows, *input)
-    ) -> Reference | None:
-        """The reference at some rows; None for classes."""
+    ) -> Reference | Logits | None:
+        """The reference at some rows; for classes, logits or None."""
+        if self.class_skip is not None:
+            return Logits(*self.class_skip.describe(state, X))
         if self.skip is not None:
             return Reference(*self.skip.describe(state, X))
         if self.spec.kind != TaskKind.REGRESSION:
@@ -130,11 +155,11 @@ class AmortisedLearner(RawFeaturesLearner):
     def row_inputs(
         self,
         X: Tensor,  # shape: (n_tasks, n_rows, *input)
-        reference: Reference | None,
+        reference: Reference | Logits | None,
     ) -> Tensor:  # shape: (n_tasks, n_rows, row_width)
         """The rows' features and, where it stands beside them, the mixed model's."""
         features = self.row_features(X)
-        if self.skip is None or reference is None:
+        if reference is None or not self.has_skip:
             return features
         return torch.cat([features, *reference], dim=-1)
 

@@ -56,7 +56,7 @@ class MixedSkip(nn.Module):
         """Posterior ``coef`` (n_tasks, n_columns) and ``gain``, of its covariance."""
         dtype = torch.float64
         root, mask = self.root.to(dtype), support.mask.to(dtype)
-        rows = _design(support.X) * mask[..., None]
+        rows = with_constant(support.X) * mask[..., None]
         residual = support.y.to(dtype) * mask - rows @ self.mean.to(dtype)
         white = rows @ root
         inner = white.mT @ white + torch.eye(root.shape[1], dtype=dtype).to(root)
@@ -75,14 +75,14 @@ class MixedSkip(nn.Module):
         X: Tensor,  # shape: (n_tasks, n_rows, *input)
     ) -> tuple[Tensor, Tensor]:  # each of shape (n_tasks, n_rows, 1)
         """Mean and logarithm of the standard deviation of a target."""
-        rows = _design(X)
+        rows = with_constant(X)
         mean = rows @ state["coef"].to(rows.dtype)[..., None]
         spread = (rows @ state["gain"].to(rows.dtype)).square().sum(-1, keepdim=True)
         log_std = 0.5 * (self.noise.to(rows.dtype) * (1 + spread)).log()
         return mean.to(X.dtype), log_std.to(X.dtype)
 
 
-def _design(X: Tensor) -> Tensor:
+def with_constant(X: Tensor) -> Tensor:
     """Rows and the constant, in float64."""
     rows = X.flatten(2).to(torch.float64)
     return torch.cat([rows, rows.new_ones(*rows.shape[:2], 1)], dim=-1)

@@ -17,10 +17,10 @@ from sklmeta._compat import Interval, StrOptions
 from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
-from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.encoders import MLP
 from sklmeta.learners.learner import ACTIVATION_BYTES, Learner, State, TaskSpec
 from sklmeta.learners.task_spec import width_of
+from sklmeta.model_based._started import StartedEstimator
 from sklmeta.model_based.aggregation import AttentionAggregation, MeanAggregation
 from sklmeta.model_based.amortised import AmortisedLearner, Logits, Reference
 
@@ -149,10 +149,8 @@ class NeuralProcessLearner(AmortisedLearner):
         if self.by_class:
             return output[..., 0]
         output = output[:, :, 0]
-        if reference is None:
-            return output
-        if isinstance(reference, Logits):
-            return reference.values + output
+        if not isinstance(reference, Reference):
+            return output if reference is None else reference.values + output
         mean = reference.place(output[..., :1])
         if self.skip is not None:
             # One at zero, where nothing was learned; its logarithm grows slowly too.
@@ -189,7 +187,7 @@ def _network(n_in: int, width: int, n_out: int, n_layers: int) -> nn.Sequential:
     return nn.Sequential(*MLP(n_in, hidden), last)
 
 
-class _NeuralProcessParameters(BaseMetaEstimator):
+class _NeuralProcessParameters(StartedEstimator):
     """The network's parameters, the same for both faces."""
 
     aggregation: str = "attention"
@@ -220,7 +218,7 @@ class _NeuralProcessParameters(BaseMetaEstimator):
             d_model=self.d_model,
             n_layers=self.n_layers,
             n_heads=self.n_heads,
-            skips=getattr(self, "start", None) is not None,
+            skips=self.start is not None,
         )
 
 
@@ -281,8 +279,6 @@ class NeuralProcessRegressor(PredictiveStdMixin, _NeuralProcessParameters):
     which row said what, and underfits where much depends on single rows; attention
     mends that. Neither interpolates its support rows.
 
-    Not for few tasks, which it can learn by heart.
-
     Of the attentive neural process this is the deterministic path: there is no latent
     variable, so that predictions of several rows are independent given the support.
 
@@ -306,12 +302,9 @@ class NeuralProcessRegressor(PredictiveStdMixin, _NeuralProcessParameters):
     ((9,), (9,))
     """
 
-    start: str | None = "mixed_model"
     max_iter: int = 1000
     weight_decay: float = 0.3
     early_stopping: bool | str = "folds"
-
-    _parameter_constraints = {"start": [StrOptions({"mixed_model"}), None]}
 
 
 class NeuralProcessClassifier(MetaClassifierMixin, _NeuralProcessParameters):
@@ -347,14 +340,19 @@ class NeuralProcessClassifier(MetaClassifierMixin, _NeuralProcessParameters):
     n_heads : int, default=4
         Attention heads; it must divide `d_model`.
 
+    start : {"mixed_model"} or None, default="mixed_model"
+        As of `TransformerNeuralProcessClassifier`.
+
+    early_stopping : bool, "folds" or "auto", default="auto"
+        As of `TransformerNeuralProcessClassifier`.
+
     See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
     ``hidden_layer_sizes=()`` and `activation`; the episodes' ``n_shots=(1, 20)``,
     ``n_query=16`` and `support`; the training's `meta_batch_size`, ``max_iter=3000``,
     ``lr=0.003``, `lr_schedule`, ``optimizer="AdamW"``, `optimizer_params`,
-    ``weight_decay=0.01``, ``max_grad_norm=1.0``, `chunk_size`, `early_stopping`,
-    `validation_fraction`, `n_iter_no_change` and `callbacks`; and for `standardize`,
-    `transductive`, `device`, `compile`, `n_threads`, `random_state`, `verbose` and
-    `warm_start`.
+    ``weight_decay=0.01``, ``max_grad_norm=1.0``, `chunk_size`, `validation_fraction`,
+    `n_iter_no_change` and `callbacks`; and for `standardize`, `transductive`, `device`,
+    `compile`, `n_threads`, `random_state`, `verbose` and `warm_start`.
 
     Attributes
     ----------
@@ -379,9 +377,6 @@ class NeuralProcessClassifier(MetaClassifierMixin, _NeuralProcessParameters):
     aggregate, so that relabelling the classes relabels the predictions and does nothing
     else.
 
-    Where each class has one centre prefer `ProtoNetClassifier`: this learner must find
-    out from its tasks that near means alike.
-
     References
     ----------
     Garnelo et al., "Conditional Neural Processes", ICML 2018.
@@ -400,3 +395,5 @@ class NeuralProcessClassifier(MetaClassifierMixin, _NeuralProcessParameters):
     >>> est.predict(X[~old][12:]).shape
     (48,)
     """
+
+    early_stopping: bool | str = "auto"

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklmeta._compat import Interval, StrOptions
+from sklmeta._compat import Interval
 from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
-from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.learner import Learner, State, TaskSpec
+from sklmeta.model_based._started import StartedEstimator
 from sklmeta.model_based.amortised import AmortisedLearner, Logits, Reference
 from sklmeta.model_based.attention import AttentionLayer, padding_bias, same_class_bias
 
@@ -191,7 +191,7 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
         return -self.log_scale.exp() * distance.square().sum(-1)
 
 
-class _TransformerParameters(BaseMetaEstimator):
+class _TransformerParameters(StartedEstimator):
     """The network's parameters, the same for both faces."""
 
     d_model: int = 64
@@ -219,7 +219,7 @@ class _TransformerParameters(BaseMetaEstimator):
             d_model=self.d_model,
             n_layers=self.n_layers,
             n_heads=self.n_heads,
-            skips=getattr(self, "start", None) is not None,
+            skips=self.start is not None,
         )
 
 
@@ -289,12 +289,9 @@ class TransformerNeuralProcessRegressor(PredictiveStdMixin, _TransformerParamete
     ((9,), (9,))
     """
 
-    start: str | None = "mixed_model"
     max_iter: int = 1200
     weight_decay: float = 0.3
     early_stopping: bool | str = "folds"
-
-    _parameter_constraints = {"start": [StrOptions({"mixed_model"}), None]}
 
 
 class TransformerNeuralProcessClassifier(MetaClassifierMixin, _TransformerParameters):
@@ -323,14 +320,26 @@ class TransformerNeuralProcessClassifier(MetaClassifierMixin, _TransformerParame
     n_heads : int, default=4
         Attention heads of a layer; it must divide `d_model`.
 
+    start : {"mixed_model"} or None, default="mixed_model"
+        What meta-training starts from, where tasks share their classes: a logistic
+        mixed model of the training tasks, as of `MixedModelClassifier`. Before the
+        first update tasks are predicted nearly as by it, and the network learns what it
+        lacks. Classes of a task's own, one table, fewer than three tasks, and inputs
+        other than rows of numbers start from nothing, as all do with None. Of many
+        columns and classes its intercepts alone vary between tasks; where columns times
+        classes are more than 1,000 there is none.
+
+    early_stopping : bool, "folds" or "auto", default="auto"
+        As elsewhere; "auto" is "folds" where training starts from a mixed model, for
+        the network would learn few tasks by heart, and else False.
+
     See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
     ``hidden_layer_sizes=()`` and `activation`; the episodes' ``n_shots=(1, 20)``,
     ``n_query=16`` and `support`; the training's `meta_batch_size`, ``max_iter=1500``,
     ``lr=0.003``, `lr_schedule`, ``optimizer="AdamW"``, `optimizer_params`,
-    ``weight_decay=0.01``, ``max_grad_norm=1.0``, `chunk_size`, `early_stopping`,
-    `validation_fraction`, `n_iter_no_change` and `callbacks`; and for `standardize`,
-    `transductive`, `device`, `compile`, `n_threads`, `random_state`, `verbose` and
-    `warm_start`.
+    ``weight_decay=0.01``, ``max_grad_norm=1.0``, `chunk_size`, `validation_fraction`,
+    `n_iter_no_change` and `callbacks`; and for `standardize`, `transductive`, `device`,
+    `compile`, `n_threads`, `random_state`, `verbose` and `warm_start`.
 
     Attributes
     ----------
@@ -364,3 +373,5 @@ class TransformerNeuralProcessClassifier(MetaClassifierMixin, _TransformerParame
     >>> est.predict(X[~old][12:]).shape
     (48,)
     """
+
+    early_stopping: bool | str = "auto"
