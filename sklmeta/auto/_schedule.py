@@ -27,7 +27,7 @@ from sklmeta.model_selection import TaskKFold
 FEW_TASKS, SOME_TASKS = 30, 60
 """With fewer, members that are fitted in a moment get ten folds, and five."""
 
-PROBES = (4, 12)
+PROBES = (5, 25)
 """Meta-updates whose time tells what all of them take."""
 
 
@@ -164,29 +164,38 @@ class Schedule:
         self, max_time: float
     ) -> Iterator[tuple[list[int], list[Answers]]]:
         """Take the cheapest first, and leave out what would end too late."""
-        priced: list[tuple[float, float, Work]] = []
-        for work in sorted(self.work, key=lambda work: is_dear(work.members[0])):
-            too_late = time.perf_counter() - self.start > max_time / 2
-            price = (math.inf, math.inf) if priced and too_late else self._price(work)
-            priced.append((*price, work))
-        priced.sort(key=lambda prices: prices[0] + prices[1])
         rate, owed = 1.0, 0.0  # the last fits, to all tasks, come when all is weighed
-        for i, (now, later, work) in enumerate(priced):
-            left = max_time - (time.perf_counter() - self.start) - rate * owed
-            if i and rate * (now + later) > left:
-                late = [self.names[g] for *_, other in priced[i:] for g in other.group]
-                warn(
-                    f"{', '.join(late)} left out of the blend: fitting in about "
-                    f"max_time={max_time:g} seconds leaves no time for what takes "
-                    "longest."
-                )
-                return
-            began = time.perf_counter()
-            yield from self._question([work])
-            took = time.perf_counter() - began
-            owed += later
-            if now > 0.1 * max_time:  # shorter ones tell little of the longer
-                rate = max(1.0, took / now)
+        late: list[str] = []
+        begun = False
+        for priced in self._priced(max_time):
+            for now, later, work in sorted(priced, key=lambda p: p[0] + p[1]):
+                left = max_time - (time.perf_counter() - self.start) - rate * owed
+                if begun and rate * (now + later) > left:
+                    late += [self.names[i] for i in work.group]
+                    continue
+                begun, began = True, time.perf_counter()
+                yield from self._question([work])
+                took = time.perf_counter() - began
+                owed += later
+                if now > 0.1 * max_time:  # shorter ones tell little of the longer
+                    rate = max(1.0, took / now)
+        if late:
+            warn(
+                f"{', '.join(late)} left out of the blend: fitting in about "
+                f"max_time={max_time:g} seconds leaves no time for what takes longest."
+            )
+
+    def _priced(self, max_time: float) -> Iterator[list[tuple[float, float, Work]]]:
+        """What groups cost: of the dear ones it is asked when the others are done."""
+        for dear in (False, True):
+            priced = []
+            for work in self.work:
+                if is_dear(work.members[0]) != dear:
+                    continue
+                too_late = dear and time.perf_counter() - self.start > max_time / 2
+                price = (math.inf, math.inf) if too_late else self._price(work)
+                priced.append((*price, work))
+            yield priced
 
     def _price(self, work: Work) -> tuple[float, float]:
         """Seconds that a group takes, about, until it is weighed, and thereafter."""
@@ -199,18 +208,20 @@ class Schedule:
             fit_alike([probe], table)
             return time.perf_counter() - began
 
+        asks = work.folds and asks_for_updates(member)
         if is_trained(member):
             few, many = PROBES
-            base, longer = seconds(max_iter=few), seconds(max_iter=many)
+            params = {"early_stopping": False} if asks else {}
+            seconds(max_iter=1, **params)  # the first one imports and builds
+            base, longer = (seconds(max_iter=n, **params) for n in PROBES)
             each = max(0.0, longer - base) / (many - few)
             of_fit = longer + each * (inner_estimator(member).max_iter - many)
         else:
             of_fit = seconds()
         n_folds = len(work.folds)
         n_rounds = math.ceil(n_folds / min(effective_n_jobs(self.n_jobs), n_folds or 1))
-        if work.folds and asks_for_updates(member):
-            # Asking how many updates pay takes three times as long as making them.
-            return of_fit * (1 + n_rounds / 4), 0.0
+        if asks:  # which takes about twice as long as making these updates
+            return of_fit * (3 + n_rounds * 2 / 3), 0.0
         return of_fit * n_rounds, of_fit
 
 
