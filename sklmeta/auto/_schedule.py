@@ -220,8 +220,8 @@ class Schedule:
             of_fit = seconds()
         n_folds = len(work.folds)
         n_rounds = math.ceil(n_folds / min(effective_n_jobs(self.n_jobs), n_folds or 1))
-        if asks:  # which takes about twice as long as making these updates
-            return of_fit * (3 + n_rounds * 2 / 3), 0.0
+        if asks:  # which takes about as long as all updates, where not all pay
+            return of_fit * (2 + n_rounds / 3), 0.0
         return of_fit * n_rounds, of_fit
 
 
