@@ -25,6 +25,10 @@ LEAST_TASKS = 3
 MOST_EFFECTS = 1000
 """Fixed effects of all contrasts of classes; with more, no mixed model is fitted."""
 
+MOST_ROWS = 20_000
+ENOUGH_TASKS = 500
+"""Of more rows every so many tasks are fitted; of so few tasks, every so many rows."""
+
 MOST_WORK = 1e9
 """Of factorising the precision of all tasks' random effects, whose size is cubed. Where
 all slopes take more, intercepts alone vary between tasks."""
@@ -97,6 +101,9 @@ def mixed_class_start(
     n_tasks : int
     n_classes : int
     """
+    if len(X) > MOST_ROWS:
+        some = _some_rows(codes)
+        X, y, codes = X[some], y[some], codes[some]
     _, sizes = np.unique(codes, return_counts=True)
     units = Units.of(X, y, scale_y=False)
     n, m = units.n_columns, n_classes - 1
@@ -109,3 +116,12 @@ def mixed_class_start(
     model = fit_generalised(rows, family_of_classes(n_classes), random, tol=1e-6)
     linear, _ = units.to_user()
     return MixedClassStart(linear @ model.coef, linear[:, random] @ model.root)
+
+
+def _some_rows(codes: IntArray) -> IntArray:
+    """About `MOST_ROWS` rows, in order: of fewer tasks, or fewer of each."""
+    tasks = np.unique(codes)
+    step = min(-(-len(codes) // MOST_ROWS), max(1, len(tasks) // ENOUGH_TASKS))
+    rows = np.flatnonzero(np.isin(codes, tasks[::step]))
+    rows = rows[np.argsort(codes[rows], kind="stable")]
+    return np.sort(rows[:: -(-len(rows) // MOST_ROWS)])

@@ -175,6 +175,13 @@ class AmortisedLearner(RawFeaturesLearner):
             else empty_some_supports(episodes)
         )
 
+    def accumulate(self, episodes: Episodes, scale: float) -> Tensor:
+        """See the base class; Newton's steps are as many as a mixed model takes."""
+        compiler = self.compiler
+        if self.class_skip is not None and compiler and not compiler.gave_up:
+            compiler.give_up("the mixed model of classes is not compiled")
+        return super().accumulate(episodes, scale)
+
     def query_loss(
         self,
         output: Tensor,  # shape: (n_tasks, n_rows, n_outputs)

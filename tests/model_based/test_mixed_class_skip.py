@@ -15,6 +15,7 @@ import sklmeta
 from sklmeta.datasets import make_classification_tasks
 from sklmeta.episodes.rows import Rows
 from sklmeta.estimator import fitting
+from sklmeta.learners.engine import EngineWarning
 from sklmeta.learners.task_spec import TaskSpec
 from sklmeta.mixed_models import start as start_module
 from sklmeta.mixed_models.families import family_of_classes
@@ -230,3 +231,31 @@ def test_one_table_and_two_tasks_are_learned_without_a_mixed_model(make):
     assert make(**params).fit(X, y).predict(X).shape == y.shape
     est = make(**params).fit(X, y, task=task)
     assert np.isfinite(est.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize("n_tasks, n_rows", [(3000, 4), (30, 400)])
+def test_of_many_rows_some_are_fitted(n_tasks, n_rows, monkeypatch):
+    seen = []
+
+    def remember(rows, *others, **more):
+        seen.append(np.bincount(rows.codes, minlength=n_tasks))
+        raise StopIteration
+
+    monkeypatch.setattr(start_module, "fit_generalised", remember)
+    monkeypatch.setattr(start_module, "MOST_ROWS", 3000)
+    codes = np.tile(np.arange(n_tasks), n_rows)
+    X = np.random.default_rng(0).normal(size=(len(codes), 2))
+    with pytest.raises(StopIteration):
+        mixed_class_start(X, codes % 2, codes, n_tasks, 2)
+    (sizes,) = seen
+    assert 2000 <= sizes.sum() <= 3000
+    assert np.unique(sizes[sizes > 0]).tolist() == [min(n_rows, 100)]
+
+
+def test_training_beside_it_is_not_compiled():
+    X, y, task = two_classes(10)
+    params = {"max_iter": 2, "early_stopping": False, "d_model": 8, "random_state": 0}
+    est = sklmeta.TransformerNeuralProcessClassifier(compile=True, **params)
+    with pytest.warns(EngineWarning, match="the mixed model of classes"):
+        est.fit(X, y, task=task)
+    assert est.compile_time_ == 0
