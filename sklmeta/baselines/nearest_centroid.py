@@ -113,7 +113,8 @@ class NearestCentroidBaseline(BaselineEstimator):
 
     def _learn(self, table: Table) -> Cells | None:
         scales = self.standardize and table.X.ndim == 2
-        self._scaling = tuple(Scaling.of(table.X) if scales else Scaling.identity())
+        scaling = Scaling.of(table.X) if scales else Scaling.identity()
+        self._scaling = scaling.mean, scaling.scale
         Z = self._scaled(table.X)
         own, cell = _cells(Z, table.y, table.codes, table.n_tasks, self.classes_)
         self.variance_ = _variance(Z - own.centroids[cell], len(own.centroids))
