@@ -42,9 +42,7 @@ def _predicts_probabilities(estimator: AdaptableEstimator) -> bool:
     return True
 
 
-class AdaptableEstimator(
-    AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEstimator
-):
+class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEstimator):
     """Base of all estimators: fit to many tasks, adapt to a new one, predict.
 
     A subclass implements `_learn`, which returns what predicts for a task of which

@@ -109,9 +109,7 @@ class MetaRegressorMixin(PartOfMetaEstimator, RegressorMixin):
     def _predict(self, X: NDArray, codes: IntArray, model: TaskModels) -> NDArray:
         return self._mean(self._outputs(X, codes, model))
 
-    def _answers(
-        self, outputs: NDArray, codes: IntArray, model: TaskModels
-    ) -> NDArray:
+    def _answers(self, outputs: NDArray, codes: IntArray, model: TaskModels) -> NDArray:
         return self._mean(outputs)
 
     def _mean(self, outputs: NDArray) -> NDArray:

@@ -43,5 +43,5 @@ class RawFeaturesLearner(Learner):
         return [*blocks, X.flatten(2)] if self.uses_raw else blocks
 
     def decays(self, name: str) -> bool:
-        """A prior, a noise and a kernel are not to shrink: the encoder's weights are."""
+        """A prior, a noise and a kernel do not shrink; the encoder's weights are."""
         return name.startswith("encoder.")
