@@ -33,7 +33,10 @@ LEAST_IN_FOLD = 2
 N_DRAWS = 4
 
 BEYOND_DOUBT = 4.0
-"""Standard errors by which training must pay in the first folds to spare the others."""
+"""Standard errors by which training must be better than none to pay beyond doubt."""
+
+MOST_PASSES = 200
+"""Through the tasks: more learn few tasks by heart."""
 
 PATIENCE = 2
 """Epochs, all worse than an earlier one by a standard error, that end a fold."""
@@ -51,6 +54,9 @@ def choose_updates(
     Each fold of tasks is held out once from a training like the one to come. Fewer
     updates, none included, are preferred where the best are not better by more than a
     standard error over the tasks: the "one standard error" rule (Breiman et al., 1984).
+    Folds end where the answer is plain: none better than the start in two of them, or
+    training that pays beyond doubt in one. No more updates are tried than go through
+    the tasks `MOST_PASSES` times.
 
     Parameters
     ----------
@@ -67,9 +73,12 @@ def choose_updates(
     """
     usable = np.flatnonzero(table.sizes >= 2)
     n_folds = min(N_FOLDS[len(usable) < FEW_TASKS], len(usable) // LEAST_IN_FOLD)
-    if n_folds < 2 or not params.max_iter:
-        return int(params.max_iter)
+    most = math.ceil(MOST_PASSES * len(usable) / params.meta_batch_size)
+    most = min(int(params.max_iter), most)
+    if n_folds < 2 or not most:
+        return most
     alone = clone(params).set_params(callbacks=None, verbose=0, early_stopping=False)
+    alone.set_params(max_iter=most)
     fold_of = np.full(table.n_tasks, -1)
     fold_of[usable] = np.random.default_rng(seed).permutation(len(usable)) % n_folds
     curves = []
@@ -80,18 +89,19 @@ def choose_updates(
             warnings.simplefilter("ignore")
             curves.append(_curve(alone, parts, device, seed, build()))
         losses = np.concatenate(curves, axis=1)  # (n_epochs + 1, n_episodes)
-        chosen, is_beyond_doubt = _least_that_is_as_good(losses)
-        if is_beyond_doubt:
+        chosen, pays = _least_that_is_as_good(losses)
+        if (pays and 2 * chosen >= len(losses)) or (fold and not chosen):
             break
-    return round(params.max_iter * chosen / (len(losses) - 1))
+    return round(most * chosen / (len(losses) - 1))
 
 
 def _least_that_is_as_good(losses: Floats) -> tuple[int, bool]:
-    """The epoch, and whether all updates are better than none beyond any doubt."""
+    """The epoch, and whether training pays beyond doubt: then it is the best one."""
     best = int(losses.mean(axis=1).argmin())
     worse, error = _compared(losses, best)
-    first = int(np.flatnonzero(worse <= error)[0])
-    return first, first == len(losses) - 1 and worse[0] > BEYOND_DOUBT * error[0]
+    if worse[0] > BEYOND_DOUBT * error[0]:
+        return best, True
+    return int(np.flatnonzero(worse <= error)[0]), False
 
 
 def _compared(losses: Floats, best: int) -> tuple[Floats, Floats]:

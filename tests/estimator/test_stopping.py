@@ -30,10 +30,11 @@ def curves(*means, spread=1.0, n_tasks=20):
     ("means", "spread", "expected"),
     [
         ([1.0, 0.5, 0.2], 0.01, (2, True)),  # all of them, beyond doubt
-        ([1.0, 0.2, 0.5], 0.01, (1, False)),
+        ([1.0, 0.2, 0.5], 0.01, (1, True)),
+        ([1.0, 0.501, 0.5], 0.01, (2, True)),  # then it is the best
         ([0.2, 0.5, 1.0], 0.01, (0, False)),
         ([1.0, 0.9, 0.8], 10.0, (0, False)),  # not better by a standard error
-        ([1.0, 0.505, 0.5], 0.1, (1, False)),
+        ([0.52, 0.5005, 0.5], 0.05, (1, False)),
     ],
 )
 def test_fewer_updates_are_preferred_where_they_are_as_good(means, spread, expected):
