@@ -148,6 +148,11 @@ class Blend(AdaptableEstimator, _BaseComposition):
                 kind = "classifier" if is_classifier(self) else "regressor"
                 raise ValueError(f"Member {name!r} is no {kind}.")
 
+    def _fit(self, X: Any, y: Any, task: Any) -> BaseException | None:
+        # A table without tasks is scikit-learn's usual case, and no mistake.
+        self._was_given_tasks = task is not None or y is None
+        return super()._fit(X, y, task)
+
     def _learn(self, table: Table) -> Blended | None:
         for value in self.shots:
             check_count("shots", value, 0)
@@ -169,10 +174,11 @@ class Blend(AdaptableEstimator, _BaseComposition):
         names, fitted, model = self._fit_members(named, table, cases, protocol, rng)
         if model is None:
             reason = reason or "tasks too small to draw supports from"
-            warn(
-                f"{type(self).__name__} was fitted to {reason}, which cannot tell what "
-                "its members are worth: they count alike."
-            )
+            if self._was_given_tasks or own:
+                warn(
+                    f"{type(self).__name__} was fitted to {reason}, which cannot tell "
+                    "what its members are worth: they count alike."
+                )
             model = equal_weights(len(names), table.classes is not None)
         self.estimators_ = dict(zip(names, fitted, strict=True))
         self._weight_model: dict[str, Any] = model._asdict()

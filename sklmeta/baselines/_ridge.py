@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 
 
 def is_plain(X: Any) -> bool:
-    """Whether X is an array of floating-point numbers."""
-    return isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f"
+    """Whether X is an array of finite floating-point numbers.
+
+    What is not is for scikit-learn's own estimator to take, or to refuse.
+    """
+    is_table = isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f"
+    return is_table and bool(np.isfinite(X).all())
 
 
 def ridge(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import get_tags
+from sklearn.utils import check_array, get_tags
 
 from sklmeta._compat import _safe_indexing
 from sklmeta.baselines._base import BaselineEstimator
@@ -60,7 +60,7 @@ class WrappingBaseline(BaselineEstimator):
         if model.odds is not None:
             return self.classes_[self._probabilities(X, codes, model).argmax(axis=1)]
         if model.linear is not None:
-            own = model.linear[codes]
+            own, X = model.linear[codes], check_array(X, input_name="X")
             return np.einsum("ij,ij->i", X, own[:, :-1]) + own[:, -1]
         y = _by_task(model.models, "predict", X, codes)
         return y if model.y_shift is None else y + model.y_shift[codes]

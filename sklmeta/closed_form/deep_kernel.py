@@ -103,7 +103,8 @@ class DeepKernelRegressor(PredictiveStdMixin, _DeepKernelAttributes):
     kernel_ : list of dict
         The terms of the learned kernel: ``name``, ``variance`` in squared units of y
         and, where the kernel has them, ``lengthscale`` and ``frequency`` of each of its
-        features: the encoder's, and with `raw` those of X in standard deviations.
+        features: the encoder's, and with `raw` those of X in standard deviations. The
+        mixed model's part, which stands beside them, is not among them.
 
     noise_std_ : float
         Standard deviation of a target about its task's function, in the units of y.

@@ -77,6 +77,7 @@ class DeepKernelLearner(Learner):
     """
 
     encoder: nn.Module
+    decayed = r"encoder\."  # a mean, a noise and a kernel are not to shrink
 
     def __init__(
         self,
@@ -123,10 +124,6 @@ class DeepKernelLearner(Learner):
             self.log_noise.fill_(math.log(noise))
             for term in self.kernel.parts():
                 term.log_variance.fill_(math.log(LEARNED_VARIANCE))
-
-    def decays(self, name: str) -> bool:
-        """A mean, a noise and a kernel are not to shrink: the encoder's weights are."""
-        return name.startswith("encoder.")
 
     def features(
         self,

@@ -66,6 +66,7 @@ class Learner(nn.Module):
 
     compiler: Any = None
     phase: tuple[bool, ...] = ()  # of the training, where `meta_loss` depends on it
+    decayed: str = ""  # pattern of the parameters on which `weight_decay` acts
     encoder: nn.Module | None  # set by those that have one
 
     def __init__(self, spec: TaskSpec):
@@ -244,10 +245,6 @@ class Learner(nn.Module):
         start : MixedStart or MixedClassStart
             In the units in which the learner sees the rows.
         """
-
-    def decays(self, name: str) -> bool:
-        """Whether `weight_decay` acts on the parameter of this name: here, on all."""
-        return True
 
     def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
         """Return each episode's loss, which meta-training lowers on average.

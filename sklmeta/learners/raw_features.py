@@ -27,6 +27,9 @@ class RawFeaturesLearner(Learner):
         Maps (n, *input) to (n, spec.n_features_out). None leaves the raw features.
     """
 
+    # A prior, a noise and a kernel are not to shrink.
+    decayed = r"encoder\."
+
     def __init__(self, spec: TaskSpec, encoder: nn.Module | None):
         super().__init__(spec)
         self.encoder = encoder
@@ -41,7 +44,3 @@ class RawFeaturesLearner(Learner):
         """The encoder's features, if there is one, and the raw ones, if used."""
         blocks = [] if self.encoder is None else [self.encode(X)]
         return [*blocks, X.flatten(2)] if self.uses_raw else blocks
-
-    def decays(self, name: str) -> bool:
-        """A prior, a noise and a kernel do not shrink; the encoder's weights are."""
-        return name.startswith("encoder.")

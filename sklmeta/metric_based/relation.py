@@ -271,9 +271,9 @@ class RelationNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameter
     ``n_query=20`` and `support`; the training's `meta_batch_size`, `max_iter`,
     ``lr=0.01``, `lr_schedule`, ``optimizer="AdamW"``, `optimizer_params`,
     ``weight_decay=0.1``, `max_grad_norm`, `chunk_size`, `early_stopping`,
-    `validation_fraction`, `n_iter_no_change` and `callbacks`; and for `standardize`,
-    `transductive`, `device`, `compile`, `n_threads`, `random_state`, `verbose` and
-    `warm_start`.
+    `validation_fraction`, `n_iter_no_change` and `callbacks`; and for
+    ``standardize="auto"``, `transductive`, `device`, `compile`, `n_threads`,
+    `random_state`, `verbose` and `warm_start`.
 
     Attributes
     ----------

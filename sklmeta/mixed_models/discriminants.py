@@ -100,7 +100,7 @@ class Space(NamedTuple):
         ways = cells.ways[codes][:, None]
         index = cells.first[codes][:, None] + np.minimum(local, ways - 1)
         values = np.empty(index.shape)
-        step = max(1, BLOCK_NUMBERS // (len(local) * max(1, Z.shape[1])))
+        step = max(1, BLOCK_NUMBERS // max(1, len(local) * Z.shape[1]))
         for start in range(0, len(Z), step):
             block = slice(start, start + step)
             counts = cells.counts[index[block]][..., None]
@@ -122,7 +122,7 @@ def cells_of(
 
     Where every class has a prior mean of its own, every task has them all.
     """
-    shared = len(space.prior) > 1
+    shared = len(space.prior) == n_classes
     key = codes * n_classes + index
     present, cell = np.unique(key, return_inverse=True)
     distinct = np.arange(n_tasks * n_classes) if shared else present

@@ -75,6 +75,8 @@ class AmortisedLearner(RawFeaturesLearner):
         the variance has grown.
     """
 
+    decayed = "(?!level|log_level_strength)"  # the network's weights
+
     def __init__(
         self,
         spec: TaskSpec,
@@ -113,10 +115,6 @@ class AmortisedLearner(RawFeaturesLearner):
                 self.class_skip.start_from(start)
         elif self.skip is not None:
             self.skip.start_from(start, self.min_noise)
-
-    def decays(self, name: str) -> bool:
-        """All of the network's weights."""
-        return name not in ("level", "log_level_strength")
 
     def row_features(
         self,

@@ -254,7 +254,7 @@ class NeuralProcessRegressor(PredictiveStdMixin, _NeuralProcessParameters):
 
     See `sklmeta.estimator.Parameters` for the encoder's `module`, `module_params`,
     ``hidden_layer_sizes=()`` and `activation`; the episodes' ``n_shots=(1, 20)``,
-    ``n_query=16`` and `support`; the training's `meta_batch_size`, ``max_iter=1000``,
+    ``n_query=16`` and `support`; the training's `meta_batch_size`, `max_iter`,
     ``lr=0.003``, `lr_schedule`, ``optimizer="AdamW"``, `optimizer_params`,
     ``weight_decay=0.3``, ``max_grad_norm=1.0``, `chunk_size`,
     ``early_stopping="folds"``, `validation_fraction`, `n_iter_no_change` and

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -153,7 +154,9 @@ def _make_net(
         valid = predefined_split(FixedEpisodes(valid_episodes))
     optimizer = _optimizer_class(options.optimizer)
     arguments = {**_fused(optimizer, options, learner), **options.optimizer_params}
-    names = [name for name, _ in learner.named_parameters() if not learner.decays(name)]
+    names = [
+        n for n, _ in learner.named_parameters() if not re.match(learner.decayed, n)
+    ]
     if names and arguments.get("weight_decay"):
         arguments["param_groups"] = [(name, {"weight_decay": 0.0}) for name in names]
     net = MetaNet(

@@ -102,7 +102,7 @@ META_REGRESSORS = {
     "ridge_head_regressor": sklmeta.RidgeHeadRegressor(max_iter=50, random_state=0),
     "deep_kernel_regressor": sklmeta.DeepKernelRegressor(max_iter=30, random_state=0),
     "transformer_regressor": sklmeta.TransformerNeuralProcessRegressor(
-        max_iter=40, random_state=0, **SMALL
+        max_iter=80, random_state=0, **SMALL
     ),
     "neural_process_regressor": sklmeta.NeuralProcessRegressor(
         max_iter=40, d_model=16, lr=1e-2, random_state=0

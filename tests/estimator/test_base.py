@@ -24,7 +24,8 @@ from sklmeta import (
 
 
 def regressor(**params):
-    return BayesianLinearRegressor(**{"max_iter": 20, "random_state": 0, **params})
+    usual = {"max_iter": 20, "early_stopping": False, "random_state": 0}
+    return BayesianLinearRegressor(**{**usual, **params})
 
 
 def classifier(**params):

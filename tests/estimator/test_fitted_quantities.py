@@ -42,8 +42,8 @@ def test_the_prior_covers_the_features_of_an_encoder():
 
 
 def test_the_kernel_gives_the_prior_variance():
-    est = DeepKernelRegressor(kernel="rbf+constant", max_iter=20, random_state=0)
-    est.fit(X, Y, task=TASK)
+    params = {"kernel": "rbf+constant", "max_iter": 20, "random_state": 0}
+    est = DeepKernelRegressor(**params, start=None).fit(X, Y, task=TASK)
     assert [term["name"] for term in est.kernel_] == ["rbf", "constant"]
     assert est.kernel_[0]["lengthscale"].ndim == 1
     variance = sum(float(term["variance"]) for term in est.kernel_)

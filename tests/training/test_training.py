@@ -25,7 +25,8 @@ from sklmeta.training.net import Batch
 
 
 def regressor(**params):
-    return BayesianLinearRegressor(**{"max_iter": 20, "random_state": 0, **params})
+    usual = {"max_iter": 20, "early_stopping": False, "random_state": 0}
+    return BayesianLinearRegressor(**{**usual, **params})
 
 
 # Callbacks --------------------------------------------------------------------
@@ -125,7 +126,9 @@ def test_skorch_callbacks_work(regression_tasks, tmp_path):
         max_iter=2000,
         lr=1e-9,
         callbacks=[
-            EarlyStopping(monitor="train_loss", patience=2, threshold=1e3),
+            EarlyStopping(
+                monitor="train_loss", patience=2, threshold=1e3, threshold_mode="abs"
+            ),
             Checkpoint(monitor="train_loss_best", dirname=tmp_path),
         ],
     ).fit(X, y, task=task)
