@@ -79,7 +79,9 @@ def release(version: str) -> tuple[int, ...]:
 
 def split_requirement(requirement: str) -> tuple[str, list[tuple[str, str]]]:
     """Split "numpy>=1.26,<3" into "numpy" and [(">=", "1.26"), ("<", "3")]."""
-    match = re.fullmatch(r"([A-Za-z0-9._-]+)([<>=!,.\d\s]*)", requirement.strip())
+    match = re.fullmatch(
+        r"([A-Za-z0-9._-]+)(?:\[[\w,-]+\])?([<>=!,.\d\s]*)", requirement.strip()
+    )
     if match is None:
         raise ValueError(
             f"cannot read the requirement {requirement!r}: only a name and plain "

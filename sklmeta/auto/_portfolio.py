@@ -22,6 +22,7 @@ from sklmeta.baselines import FineTuneClassifier, LDABaseline, PerTask, Pooled
 from sklmeta.closed_form import (
     BayesianLinearRegressor,
     DeepKernelClassifier,
+    DeepKernelRegressor,
     MixedModelClassifier,
     MixedModelRegressor,
     RidgeHeadClassifier,
@@ -46,8 +47,11 @@ BOOSTING: dict[str, Any] = {
 }
 """Small trees and few of them: predicting a task's few rows costs by the tree."""
 
-TRANSFORMER: dict[str, Any] = {"max_iter": 400, "early_stopping": False}
+TRANSFORMER: dict[str, Any] = {"max_iter": 300, "early_stopping": False}
 """Fewer updates than alone, and no folds to ask how many: its weight says it."""
+
+DEEP_KERNEL: dict[str, Any] = {"max_iter": 300, "early_stopping": False}
+"""Likewise."""
 
 EPISODES: dict[str, Any] = {"max_features": 0.5, "min_samples_leaf": 30}
 """Of the trees that learn from episodes, of which many are of the same task."""
@@ -69,6 +73,7 @@ def regressors(support: Any, seed: int | None) -> Members:
         ("mixed_model", MixedModelRegressor()),
         ("bayesian_linear", BayesianLinearRegressor(**common)),
         ("transformer", TransformerNeuralProcessRegressor(**TRANSFORMER, **common)),
+        ("deep_kernel", DeepKernelRegressor(**DEEP_KERNEL, **common)),
         # Scaled by the training rows: the support's scale may be far from the query's.
         ("own_ridge", make_pipeline(StandardScaler(), PerTask(Ridge()))),
         ("pooled", Pooled(boosting, support="offset")),
