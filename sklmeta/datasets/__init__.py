@@ -25,6 +25,11 @@ from sklmeta.datasets._regression import (
     make_sinusoids,
     pharmacokinetic_curve,
 )
+from sklmeta.datasets._tables import (
+    load_machine_states,
+    load_patient_outcomes,
+    load_store_sales,
+)
 from sklmeta.datasets._tox21 import fetch_tox21
 from sklmeta.datasets._wisdm import fetch_wisdm
 
@@ -39,6 +44,9 @@ __all__ = [
     "fetch_tox21",
     "fetch_wisdm",
     "get_data_home",
+    "load_machine_states",
+    "load_patient_outcomes",
+    "load_store_sales",
     "make_classification_tasks",
     "make_linear_tasks",
     "make_pharmacokinetics",
