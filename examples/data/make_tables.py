@@ -2,9 +2,9 @@
 
     python examples/data/make_tables.py [folder]
 
-They are generated, and look as tables do that people bring: dates, words, gaps, tasks of
-different sizes. What is common to all tasks and what is a task's own is written here; see
-``sklmeta.datasets.load_store_sales`` and its neighbours for what the columns mean.
+They are generated, and look as tables do that people bring: dates, words, gaps, tasks
+of different sizes. What is common to all tasks and what is a task's own is written
+here; see ``sklmeta.datasets.load_store_sales`` and its neighbours for the columns.
 """
 
 # Authors: The sklmeta developers
@@ -19,9 +19,44 @@ import numpy as np
 import pandas as pd
 
 FOLDER = Path(__file__).resolve().parents[2] / "sklmeta" / "datasets" / "tables"
-PLACES = """Aspen Birch Cedar Dover Elgin Fargo Galway Hilo Ithaca Jena Kells Lugo Malmo
-Nantes Oslo Pisa Quito Reims Sligo Tours Ulm Vigo Wels York Zug Arles Bari Cork Derry
-Evora Faro Graz Hove Imola Jaca""".split()
+PLACES = [
+    "Aspen",
+    "Birch",
+    "Cedar",
+    "Dover",
+    "Elgin",
+    "Fargo",
+    "Galway",
+    "Hilo",
+    "Ithaca",
+    "Jena",
+    "Kells",
+    "Lugo",
+    "Malmo",
+    "Nantes",
+    "Oslo",
+    "Pisa",
+    "Quito",
+    "Reims",
+    "Sligo",
+    "Tours",
+    "Ulm",
+    "Vigo",
+    "Wels",
+    "York",
+    "Zug",
+    "Arles",
+    "Bari",
+    "Cork",
+    "Derry",
+    "Evora",
+    "Faro",
+    "Graz",
+    "Hove",
+    "Imola",
+    "Jaca",
+]
+START = pd.Timestamp("2022-03-01")
 
 
 def store_sales(rng: np.random.Generator) -> pd.DataFrame:
@@ -93,7 +128,7 @@ def machine_states(rng: np.random.Generator) -> pd.DataFrame:
 
 
 def patient_outcomes(rng: np.random.Generator) -> pd.DataFrame:
-    """Visits of patients: a pain score, and whether there was a flare since the last."""
+    """Visits of patients: a pain score, and whether there was a flare."""
     parts = []
     for number in range(101, 149):
         n_visits = int(rng.integers(8, 18))

@@ -18,9 +18,9 @@ from sklmeta.datasets._base import make_bunch
 STORES = """\
 Weekly sales of one product in 35 shops (generated, examples/data/make_tables.py)
 
-A task is a shop. Its level of sales, and what price, promotions and warm weather do to
-it, are its own, drawn about a common mean; they act on the logarithm of the sales. Shops
-have 14 to 39 weeks, not the same ones; a temperature in fourteen is missing.
+A task is a shop. Its level of sales, and what price, promotions and warm weather do
+to it, are its own, drawn about a common mean; they act on the logarithm of the sales.
+Shops have 14 to 39 weeks, not the same ones; a temperature in fourteen is missing.
 
 week         date of the Monday
 price        of one unit
@@ -32,10 +32,10 @@ sales        units sold in the week, in hundreds: the target
 MACHINES = """\
 States of 30 machines by three sensors (generated, examples/data/make_tables.py)
 
-A task is a machine. Each sensor of each machine has an offset and a gain of its own, as
-large as the difference between two states; how often a state occurs is a machine's own
-too. Machines have 24 to 47 rows, and some have not been in every state; a sensor's value
-in thirty-three is missing.
+A task is a machine. Each sensor of each machine has an offset and a gain of its own,
+as large as the difference between two states; how often a state occurs is a machine's
+own too. Machines have 24 to 47 rows, and some have not been in every state; a sensor's
+value in thirty-three is missing.
 
 temperature, vibration, current    of the sensors
 shift        early, late or night: says nothing of the state
@@ -43,11 +43,11 @@ state        idle, normal, worn or jammed: the target
 """
 
 PATIENTS = """\
-Visits of 48 patients to a rheumatology clinic (generated, examples/data/make_tables.py)
+Visits of 48 patients (generated, examples/data/make_tables.py)
 
-A task is a patient. What a drug relieves and what inflammation hurts are a patient's own.
-Patients have 8 to 17 visits, between two and six weeks apart; a value of crp in ten is
-missing. There are two outcomes.
+A task is a patient. What a drug relieves and what inflammation hurts are a patient's
+own. Patients have 8 to 17 visits, between two and six weeks apart; a value of crp in
+ten is missing. There are two outcomes.
 
 visit        date
 age, sex     of the patient
