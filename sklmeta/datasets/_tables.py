@@ -206,7 +206,7 @@ def _load(
 ) -> Any:
     path = resources.files("sklmeta.datasets") / "tables" / f"{name}.csv"
     frame = pd.read_csv(str(path))
-    features = [c for c in frame if c not in {task, target, *left_out}]
+    features = [c for c in map(str, frame) if c not in {task, target, *left_out}]
     return make_bunch(
         frame,
         feature_names=features,
