@@ -29,7 +29,8 @@ from sklmeta.auto._support_losses import adapt_and_judge
 from sklmeta.data.codes import IntArray
 from sklmeta.data.kinds import TaskKind
 from sklmeta.data.scaling import Scaling, check_targets
-from sklmeta.data.validation import Table, as_given
+from sklmeta.data.table import Table
+from sklmeta.data.validation import as_given
 from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.evaluation.containers import inner_estimator
 from sklmeta.evaluation.shots import check_count

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklmeta.data.codes import group_rows
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 
 Floats = NDArray[np.float64]
 

@@ -20,7 +20,7 @@ from sklmeta.auto._stacking import Evidence
 from sklmeta.auto._support_losses import adapt_and_judge
 from sklmeta.data.codes import IntArray
 from sklmeta.data.kinds import TaskKind
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 from sklmeta.episodes.sampler import split_support_query
 from sklmeta.evaluation.containers import zero_shot
 

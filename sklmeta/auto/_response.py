@@ -14,7 +14,7 @@ from sklearn.base import clone
 
 from sklmeta.data.codes import IntArray
 from sklmeta.data.kinds import TaskKind
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.evaluation.containers import inner_estimator, inner_rows, rebuilt

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from sklmeta.auto._evidence import Answers, Cases, cross_fit
 from sklmeta.auto._sharing import fit_alike, groups_of, is_dear, is_trained
 from sklmeta.data.codes import IntArray
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 from sklmeta.evaluation.containers import inner_estimator
 from sklmeta.exceptions import warn
 from sklmeta.model_selection import TaskKFold

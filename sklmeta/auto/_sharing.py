@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from sklmeta.auto._response import fit_member
 from sklmeta.baselines import Pooled
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 from sklmeta.evaluation.containers import inner_estimator, shallow_copy
 from sklmeta.model_based import EpisodicBoostingClassifier, EpisodicBoostingRegressor
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklmeta._compat import _safe_indexing
 from sklmeta.auto._response import adapt_member, has_formula, respond
 from sklmeta.data.codes import IntArray, group_rows
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 
 MOST_FOLDS = 5
 """Beyond this many rows several are left out at a time, where there is no formula."""

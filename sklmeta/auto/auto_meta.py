@@ -15,7 +15,7 @@ from sklearn.utils import ClassifierTags, RegressorTags
 from sklmeta.auto._blend import Blend, Blended
 from sklmeta.auto._portfolio import Members, Size, classifiers, regressors
 from sklmeta.data.codes import IntArray
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 from sklmeta.estimator.docs import complete
 
 

@@ -17,7 +17,7 @@ from sklmeta.baselines._base import BaselineEstimator
 from sklmeta.data.codes import IntArray
 from sklmeta.data.kinds import TaskKind
 from sklmeta.data.scaling import Scaling
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 from sklmeta.mixed_models.discriminants import (
     Cells,
     Parts,

@@ -16,7 +16,7 @@ from sklmeta.baselines._base import BaselineEstimator
 from sklmeta.data.codes import IntArray, group_means
 from sklmeta.data.kinds import TaskKind
 from sklmeta.data.scaling import Scaling
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 
 MAX_ABS = 1e150
 """Rows are cut here, so that squared distances stay finite."""

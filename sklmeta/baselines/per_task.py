@@ -19,7 +19,8 @@ from sklmeta.baselines._ridge import is_plain, ridge
 from sklmeta.baselines._wrapping import Wrapped, WrappingBaseline
 from sklmeta.data.codes import group_rows
 from sklmeta.data.kinds import TaskKind
-from sklmeta.data.validation import Table, hints_on_columns
+from sklmeta.data.table import Table
+from sklmeta.data.validation import hints_on_columns
 from sklmeta.evaluation.few_shot import FEW_ROWS_PER_CLASS
 
 

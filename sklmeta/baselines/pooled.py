@@ -17,7 +17,8 @@ from sklmeta.baselines._refitting import check_weight, refit, refit_with_task
 from sklmeta.baselines._wrapping import Wrapped, WrappingBaseline, respond_with
 from sklmeta.data.codes import IntArray, group_means, group_rows
 from sklmeta.data.collection import stack_tasks
-from sklmeta.data.validation import Table, hints_on_columns
+from sklmeta.data.table import Table
+from sklmeta.data.validation import hints_on_columns
 
 WEIGHT_WITH_CATEGORY = 5.0  # docs/baselines.md tells of the choice
 

@@ -19,7 +19,7 @@ from sklmeta._compat import Interval, StrOptions
 from sklmeta.closed_form._mixed_summary import random_columns
 from sklmeta.data.codes import IntArray
 from sklmeta.data.scaling import Scaling
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.estimator.declared import DeclaredParameters
 from sklmeta.exceptions import warn

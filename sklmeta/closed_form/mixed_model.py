@@ -19,7 +19,7 @@ from sklmeta.closed_form._mixed_base import BLOCK_ROWS, MixedModel, OneOutput
 from sklmeta.closed_form._mixed_summary import summary_table
 from sklmeta.data.codes import IntArray
 from sklmeta.data.scaling import check_precision
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.learners.torch_state import as_if_alone
 from sklmeta.mixed_models.families import FAMILIES, Family

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklmeta.closed_form._mixed_base import MixedModel
 from sklmeta.closed_form._mixed_summary import class_summary_table
 from sklmeta.data.codes import IntArray
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.mixed_models.covariance import Floats
 from sklmeta.mixed_models.families import Bernoulli, Family, Multinomial

@@ -13,6 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import column_or_1d
 
+from sklmeta.data.targets import check_numbers, n_columns
+
 _KINDS: tuple[Any, ...] = (bool | np.bool_, str, bytes, numbers.Number)
 
 
@@ -114,8 +116,13 @@ def as_column(y: Any) -> Any:
     return as_labels(y, "y") if apart else np.asarray(y)
 
 
-def check_targets(y: Any, *, classes: bool) -> NDArray[Any]:
-    """Return classes, as `as_labels` does, or numbers, in one dimension."""
+def check_targets(y: Any, *, classes: bool, several: bool = False) -> NDArray[Any]:
+    """Return classes, as `as_labels` does, or numbers, in one dimension.
+
+    With `several` numbers may have two.
+    """
+    if not classes and n_columns(y) > 1:
+        return check_numbers(y, several=several)
     return column_or_1d(as_labels(y, "y") if classes else y)
 
 

@@ -31,6 +31,7 @@ class Scaling(NamedTuple):
     scale: NDArray[np.float64] | None
     directions: NDArray[np.float64] | None = None  # shape: (n_features, n_features)
     length: float = 0.0  # that rows are brought to; 0 leaves them alone
+    cuts: bool = True  # far outliers, of rows; what is predicted is not cut
 
     @classmethod
     def identity(cls) -> Scaling:
@@ -88,8 +89,8 @@ class Scaling(NamedTuple):
             z = np.multiply(X[block], 0.5, dtype=np.float64)
             z -= 0.5 * self.mean
             z /= 0.5 * self.scale
-            # A target is one-dimensional and is not cut: it is what is predicted.
-            out[block] = z if X.ndim == 1 else self._mixed(np.clip(z, -CLIP, CLIP, z))
+            is_target = X.ndim == 1 or not self.cuts
+            out[block] = z if is_target else self._mixed(np.clip(z, -CLIP, CLIP, z))
 
     def _mixed(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.directions is not None:
@@ -145,12 +146,12 @@ def check_targets(y: NDArray, scaling: Scaling, dtype: Any) -> None:
     z = np.empty(y.shape)
     with np.errstate(over="ignore"):
         scaling.apply(y, out=z)
-    worst = int(np.abs(z).argmax())
+    worst = np.unravel_index(int(np.abs(z).argmax()), z.shape)
     if abs(z[worst]) <= largest_square_root(dtype):
         return
     remedy = "scale y, as standardize=True does."
     if scaling.scale is not None:
-        spread = float(scaling.scale)
+        spread = float(np.asarray(scaling.scale)[worst[1:]])
         remedy = f"those of fit vary by {spread:.3g} (standard deviation)."
     raise ValueError(
         f"y has a target of {y[worst]:.3g}, too large to compute with: {remedy}"
@@ -165,6 +166,10 @@ def check_precision(y: NDArray, dtype: Any) -> None:
     ValueError
         If they overflow, or become one number without being constant.
     """
+    if y.ndim == 2:
+        for column in y.T:
+            check_precision(column, dtype)
+        return
     ends = np.array([y.min(), y.max()])
     with np.errstate(over="ignore", under="ignore"):
         spread, (low, high) = np.ptp(ends), ends.astype(dtype)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,88 +25,16 @@ from sklearn.utils import (
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from sklmeta._compat import _num_samples, _safe_indexing
+from sklmeta._compat import _num_samples
 from sklmeta.data.blocks import as_rows, is_mapped, row_blocks
 from sklmeta.data.codes import IntArray, check_task
 from sklmeta.data.collection import TaskCollection, stack_tasks
 from sklmeta.data.kinds import TaskKind, kind_of
 from sklmeta.data.labels import as_labels, check_targets, shared_class_indices
-from sklmeta.data.own_classes import SupportClasses, own_classes
+from sklmeta.data.own_classes import own_classes
 from sklmeta.data.stacking import check_is_table, is_pair, refuse_tasks
-
-
-class Table(NamedTuple):
-    """Validated rows of many tasks: what `fit` learns from, or `adapt` adapts to."""
-
-    X: Any  # shape: (n_samples, *input); numbers, unless the estimator prepares it
-    y: NDArray  # shape: (n_samples,); labels as the user gave them, or targets
-    codes: IntArray  # shape: (n_samples,)
-    labels: NDArray  # shape: (n_tasks,)
-    kind: TaskKind
-    classes: NDArray | None = None  # all of them, sorted; None for regression
-    class_index: IntArray | None = None  # in `classes`, or among those of its task
-    own: SupportClasses | None = (
-        None  # classes of each task, where `adapt` numbers them
-    )
-    is_support: NDArray[np.bool_] | None = None
-
-    @property
-    def targets(self) -> NDArray:
-        """Class indices, or numbers."""
-        return self.y if self.class_index is None else self.class_index
-
-    @property
-    def n_tasks(self) -> int:
-        return len(self.labels)
-
-    @property
-    def one_table(self) -> bool:
-        return self.n_tasks == 1
-
-    @property
-    def n_shared_classes(self) -> int:
-        if self.classes is None or self.kind == TaskKind.OWN:
-            return 0
-        return len(self.classes)
-
-    @property
-    def sizes(self) -> IntArray:  # shape: (n_tasks,)
-        return np.bincount(self.codes, minlength=self.n_tasks)
-
-    @property
-    def shots(self) -> IntArray:  # shape: (n_tasks,)
-        """Rows of each task; per class where classes are its own."""
-        if self.kind != TaskKind.OWN:
-            return self.sizes
-        own = self.own or own_classes(self.y, self.codes, self.n_tasks)[1]
-        return self.sizes // own.ways
-
-    def part(self, rows: IntArray) -> Table:
-        """Return some of the rows."""
-        return self._replace(
-            X=_safe_indexing(self.X, rows),
-            y=self.y[rows],
-            codes=self.codes[rows],
-            class_index=None if self.class_index is None else self.class_index[rows],
-            is_support=None,
-        )
-
-    def of_tasks(self, rows: NDArray[np.bool_]) -> Table:
-        """Return these rows, of whole tasks, as a table of no other task."""
-        kept = np.flatnonzero(rows)
-        part = self.part(kept)
-        present = np.unique(part.codes)
-        support = None if self.is_support is None else self.is_support[kept]
-        return part._replace(
-            codes=np.searchsorted(present, part.codes),
-            labels=self.labels[present],
-            is_support=support,
-        )
-
-    def as_one_task(self) -> Table:
-        """Return the rows as one task's."""
-        codes = np.zeros_like(self.codes)
-        return self._replace(codes=codes, labels=np.zeros(1, dtype=np.intp))
+from sklmeta.data.table import Table
+from sklmeta.data.targets import target_options
 
 
 def unpack_collection(X: Any, y: Any, task: Any) -> tuple[Any, Any, Any, Any]:
@@ -141,7 +69,12 @@ def check_rows(
                 "y is text, and a regressor predicts numbers; a classifier predicts "
                 "labels."
             )
-        options = {"y_numeric": True, **options}
+        fitted = not options.get("reset", True)
+        options = {
+            "y_numeric": True,
+            **target_options(estimator, y, fitted=fitted),
+            **options,
+        }
     elif with_y and y is not None:
         y = as_labels(y, "y")
     if is_mapped(X) and X.dtype.kind in "biuf":
@@ -154,7 +87,7 @@ def check_rows(
     if options.get("skip_check_array"):  # which skips y as well
         with hints_on_columns():
             y = check_array(
-                column_or_1d(y, warn=True),
+                y if options.get("multi_output") else column_or_1d(y, warn=True),
                 ensure_2d=False,
                 dtype="numeric" if numeric else None,
                 input_name="y",
@@ -220,8 +153,8 @@ def _check_mapped_rows(estimator: BaseEstimator, X: Any, y: Any, **options: Any)
     if not has_y:
         return X
     check_consistent_length(X, y)
-    numeric = options.get("y_numeric", False)
-    _, y = check_X_y(np.zeros((len(y), 1)), y, y_numeric=numeric, estimator=estimator)
+    of_y = {k: v for k, v in options.items() if k in ("y_numeric", "multi_output")}
+    _, y = check_X_y(np.zeros((len(y), 1)), y, estimator=estimator, **of_y)
     return X, y
 
 
@@ -271,7 +204,11 @@ def check_fit_table(
         codes, labels = encode_tasks(task, _num_samples(X))
     kind = kind_of(estimator)
     if kind == TaskKind.REGRESSION:
-        return Table(X, y, codes, labels, kind, is_support=is_support)
+        shape = y.shape[1:]
+        y = y[:, 0] if shape == (1,) else y
+        return Table(
+            X, y, codes, labels, kind, is_support=is_support, target_shape=shape
+        )
     with warnings.catch_warnings():
         if kind == TaskKind.OWN:  # thousands of classes of few rows are normal there
             warnings.filterwarnings("ignore", "The number of unique classes")
@@ -307,6 +244,8 @@ def check_support_table(
         )
     X, y = check_rows(estimator, X, y, options={**options(X), "reset": False})
     codes, labels = encode_tasks(task, _num_samples(X))
+    if kind == TaskKind.REGRESSION and y.shape[1:] == (1,):
+        y = y[:, 0]
     table = Table(X, y, codes, labels, kind, classes)
     if kind == TaskKind.OWN:
         index, own = own_classes(y, codes, table.n_tasks)
@@ -318,21 +257,23 @@ def check_support_table(
 
 
 def check_tasks(
-    X: Any, y: Any, task: Any, *, classes: bool
+    X: Any, y: Any, task: Any, *, classes: bool, several: bool = False
 ) -> tuple[Any, NDArray, IntArray, NDArray]:
     """Check what is cut into tasks before any estimator sees it.
+
+    With `several` there may be more than one target.
 
     Returns
     -------
     X : {array-like, data frame}
         Rows that can be indexed; what is in them is for the estimator to check.
 
-    y : ndarray of shape (n_samples,)
+    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
     codes : ndarray of shape (n_samples,)
     labels : ndarray of shape (n_tasks,)
     """
     check_consistent_length(X, y)
-    targets = check_targets(y, classes=classes)
+    targets = check_targets(y, classes=classes, several=several)
     return (as_rows(X), targets, *check_task(task, len(targets)))
 
 

@@ -17,7 +17,7 @@ from sklmeta.data.codes import IntArray
 from sklmeta.data.kinds import TaskKind
 from sklmeta.data.rows import RowTable, row_table, with_zero_row
 from sklmeta.data.scaling import Scaling
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 from sklmeta.episodes.gather import gather_episodes, stream_episodes
 from sklmeta.episodes.rows import Episodes
 from sklmeta.episodes.sampler import EpisodeSampler, split_support_query

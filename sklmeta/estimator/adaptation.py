@@ -20,7 +20,7 @@ from sklmeta.data.codes import IntArray, group_rows
 from sklmeta.data.kinds import TaskKind
 from sklmeta.data.own_classes import own_classes
 from sklmeta.data.rows import RowTable, row_table, with_zero_row
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 from sklmeta.episodes.draw import PADDING, draw_distinct, padded_positions, take_padded
 from sklmeta.episodes.gather import gather
 from sklmeta.episodes.rows import Rows

@@ -10,7 +10,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from sklmeta.data.codes import IntArray
-from sklmeta.data.validation import Table, check_support_table
+from sklmeta.data.table import Table
+from sklmeta.data.validation import check_support_table
 from sklmeta.estimator.state import Adaptation
 
 

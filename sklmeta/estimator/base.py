@@ -19,12 +19,8 @@ from sklmeta._version import __version__
 from sklmeta.data.codes import IntArray, refuse_task
 from sklmeta.data.kinds import TaskKind, fitted_kind
 from sklmeta.data.labels import as_labels
-from sklmeta.data.validation import (
-    Table,
-    check_fit_table,
-    check_rows,
-    unpack_collection,
-)
+from sklmeta.data.table import Table
+from sklmeta.data.validation import check_fit_table, check_rows, unpack_collection
 from sklmeta.estimator.adapting import AdaptingMixin
 from sklmeta.estimator.calibrating import CalibrationMixin
 from sklmeta.estimator.state import Adaptation, RecordsMixin

@@ -22,7 +22,7 @@ from sklmeta.data.scaling import (
     check_precision,
     check_targets,
 )
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 from sklmeta.episodes.gather import gather_episodes
 from sklmeta.episodes.rows import Episodes
 from sklmeta.episodes.source import EpisodeOptions, make_source

@@ -27,7 +27,8 @@ from sklmeta.data.scaling import (
     check_targets,
     largest_square_root,
 )
-from sklmeta.data.validation import Table, check_rows, check_ways
+from sklmeta.data.table import Table
+from sklmeta.data.validation import check_rows, check_ways
 from sklmeta.estimator.adaptation import (
     adapt_to,
     adapt_to_nothing,

@@ -17,7 +17,7 @@ from sklearn.base import clone
 from torch import Tensor
 
 from sklmeta.data.kinds import TaskKind
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 from sklmeta.episodes.rows import Episodes
 from sklmeta.estimator.fitting import MetaTraining, held_out_episodes
 from sklmeta.estimator.parameters import Parameters

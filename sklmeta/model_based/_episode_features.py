@@ -20,7 +20,8 @@ from sklmeta._compat import _num_samples
 from sklmeta.closed_form import MixedModelRegressor
 from sklmeta.data.codes import IntArray
 from sklmeta.data.scaling import Scaling
-from sklmeta.data.validation import Table, hints_on_columns
+from sklmeta.data.table import Table
+from sklmeta.data.validation import hints_on_columns
 from sklmeta.evaluation.containers import adapted
 from sklmeta.evaluation.probabilities import spread
 from sklmeta.model_based._numeric_columns import NumericColumns

@@ -17,7 +17,8 @@ from sklearn.utils import check_random_state, get_tags
 from sklmeta._compat import HasMethods, Interval, StrOptions, _safe_indexing
 from sklmeta.data.codes import IntArray
 from sklmeta.data.scaling import Scaling
-from sklmeta.data.validation import Table, as_given
+from sklmeta.data.table import Table
+from sklmeta.data.validation import as_given
 from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.estimator.declared import DeclaredParameters
 from sklmeta.model_based._episode_features import (

@@ -12,7 +12,7 @@ import numpy as np
 
 from sklmeta._compat import _safe_indexing
 from sklmeta.data.codes import IntArray
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 from sklmeta.episodes.draw import PADDING
 from sklmeta.episodes.sampler import EpisodeSampler
 from sklmeta.model_based._episode_features import describe, fit_prior, remember, see

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sklmeta._compat import StrOptions
 from sklmeta.data.kinds import TaskKind
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 from sklmeta.estimator.meta import BaseMetaEstimator
 
 

@@ -25,7 +25,7 @@ from sklmeta.auto._stacking import (
 )
 from sklmeta.auto._support_losses import adapt_and_judge, leave_out, look_ahead
 from sklmeta.data.kinds import TaskKind
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 from sklmeta.datasets import make_classification_tasks, make_linear_tasks
 
 

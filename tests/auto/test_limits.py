@@ -19,7 +19,7 @@ from sklmeta.auto._bounds import TargetRange
 from sklmeta.auto._sharing import fit_alike, groups_of
 from sklmeta.auto._stacking import Evidence, fit_weights
 from sklmeta.data.kinds import TaskKind
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 from sklmeta.datasets import make_classification_tasks, make_linear_tasks
 
 

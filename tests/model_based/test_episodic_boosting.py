@@ -18,7 +18,7 @@ from sklmeta import (
     MixedModelRegressor,
 )
 from sklmeta.data.kinds import TaskKind
-from sklmeta.data.validation import Table
+from sklmeta.data.table import Table
 from sklmeta.datasets import make_linear_tasks, make_sinusoids
 from sklmeta.model_based import _fold_episodes
 from sklmeta.model_based._fold_episodes import Drawn, Sizes, described_episodes
