@@ -67,6 +67,9 @@ if TYPE_CHECKING:  # what editors and type checkers read; the names below are th
     from sklmeta.model_based import (
         TransformerNeuralProcessRegressor as TransformerNeuralProcessRegressor,
     )
+    from sklmeta.persistence import load as load
+    from sklmeta.persistence import save as save
+
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
@@ -119,5 +122,6 @@ __getattr__, __dir__, __all__ = attach(
             "TransformerNeuralProcessClassifier",
             "TransformerNeuralProcessRegressor",
         ],
+        "sklmeta.persistence": ["load", "save"],
     },
 )

@@ -27,6 +27,7 @@ import sklmeta.estimator
 import sklmeta.inspection
 import sklmeta.learners
 import sklmeta.model_selection
+import sklmeta.persistence
 import sklmeta.testing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +39,7 @@ MODULES = (
     sklmeta.calibration,
     sklmeta.inspection,
     sklmeta.datasets,
+    sklmeta.persistence,
     sklmeta.learners,
     sklmeta.testing,
 )
@@ -53,6 +55,7 @@ PAGES = (
     "docs/mixed_models.md",
     "docs/reliability.md",
     "docs/comparing.md",
+    "docs/saving.md",
     "docs/extending.md",
 )
 

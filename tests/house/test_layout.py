@@ -29,6 +29,7 @@ FLOORS = (
     {"comparing"},
     {"calibration"},
     {"inspection"},
+    {"persistence"},
     {"sklmeta", "testing", "cli", "datasets"},
     {"__main__", "encoders", "tasks"},
 )
