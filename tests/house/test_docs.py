@@ -27,6 +27,7 @@ import sklmeta.estimator
 import sklmeta.inspection
 import sklmeta.learners
 import sklmeta.model_selection
+import sklmeta.partitions
 import sklmeta.persistence
 import sklmeta.testing
 
@@ -40,6 +41,7 @@ MODULES = (
     sklmeta.inspection,
     sklmeta.datasets,
     sklmeta.persistence,
+    sklmeta.partitions,
     sklmeta.learners,
     sklmeta.testing,
 )

@@ -27,7 +27,7 @@ FLOORS = (
     {"gradient_based", "metric_based", "closed_form", "model_based", "baselines"},
     {"auto"},
     {"comparing"},
-    {"calibration"},
+    {"calibration", "partitions"},
     {"inspection"},
     {"persistence"},
     {"sklmeta", "testing", "cli", "datasets"},
