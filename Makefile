@@ -17,11 +17,12 @@ BOOTSTRAP_OLDEST = $(PYTHON) tools/bootstrap.py --venv $(VENV_OLDEST) \
 	--constraints constraints-oldest.txt --no-fallback
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest lint clean
+.PHONY: help demo test test-long test-oldest lint clean
 
 help:
 	@echo "make demo         meta-learning against the alternatives, in three minutes"
 	@echo "make test         ruff, mypy, the tests and the docstrings' examples"
+	@echo "make test-long    ten thousand supports, drawn at random"
 	@echo "make test-oldest  the tests on the oldest dependencies that are admitted"
 	@echo "make lint         ruff and mypy alone"
 	@echo "make clean        remove environments, caches and results"
@@ -36,6 +37,10 @@ test:
 	&& "$$python" -m ruff format --check . \
 	&& "$$python" -m mypy \
 	&& "$$python" -m pytest -n $(WORKERS) --doctest-modules tests sklmeta
+
+test-long:
+	@python=$$($(BOOTSTRAP)) && set -x \
+	&& SKLMETA_CASES=150 "$$python" -m pytest -n $(WORKERS) tests/properties
 
 test-oldest:
 	@python=$$($(BOOTSTRAP_OLDEST)) && set -x \

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from sklmeta._compat import _safe_indexing
@@ -37,13 +38,16 @@ class LeftOut(NamedTuple):
     query_code: IntArray  # the real task of each query row
 
 
-def leave_out(codes: IntArray, n_tasks: int) -> LeftOut:
+def leave_out(
+    codes: IntArray, n_tasks: int, keys: NDArray[np.uint64] | None = None
+) -> LeftOut:
     """Leave each row out of its task once; by fifths where there are more than five.
 
-    A virtual task is a task less a fold of its rows. Tasks of one row have none.
+    A virtual task is a task less a fold of its rows. Tasks of one row have none. Rows
+    are dealt to folds in the order of their keys, else in their own.
     """
     sizes = np.bincount(codes, minlength=n_tasks)
-    position = _positions(codes, n_tasks)
+    position = _positions(codes, n_tasks, keys)
     n_folds = np.where(sizes > 1, np.minimum(sizes, MOST_FOLDS), 0)
     first = np.cumsum(n_folds) - n_folds
     usable = np.flatnonzero(n_folds[codes])
@@ -92,12 +96,27 @@ def look_ahead(codes: IntArray, n_tasks: int) -> LeftOut:
     )
 
 
-def _positions(codes: IntArray, n_tasks: int) -> IntArray:
+def _positions(
+    codes: IntArray, n_tasks: int, keys: NDArray[np.uint64] | None = None
+) -> IntArray:
     """Place of every row among its task's."""
     order, offsets = group_rows(codes, n_tasks)
+    if keys is not None:
+        order = np.lexsort((keys, codes))
     position = np.empty(len(codes), dtype=np.intp)
     position[order] = np.arange(len(codes)) - np.repeat(offsets[:-1], np.diff(offsets))
     return position
+
+
+def _keys(table: Table) -> NDArray[np.uint64] | None:
+    """A number for the content of every row: which fold it gets is not for its place.
+
+    None where each fold is one row.
+    """
+    if table.sizes.max() <= MOST_FOLDS:
+        return None
+    rows = pd.DataFrame(table.X).assign(**{"": np.asarray(table.y)})
+    return pd.util.hash_pandas_object(rows, index=False).to_numpy()
 
 
 def _adapt_to_parts(
@@ -164,8 +183,10 @@ def adapt_and_judge(
         query = np.flatnonzero(table.sizes[table.codes] > 1)
         codes, values = table.codes[query], values[query]
     else:
-        cut = look_ahead if judged_by == "later" else leave_out
-        left = cut(table.codes, table.n_tasks)
+        if judged_by == "later":
+            left = look_ahead(table.codes, table.n_tasks)
+        else:
+            left = leave_out(table.codes, table.n_tasks, _keys(table))
         query, codes = left.query, left.query_code
         new, values = _adapt_to_parts(member, table, left, new)
     if bounds is not None:
