@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from ridge_members import two_ridges
 from sklearn.base import BaseEstimator, RegressorMixin
