@@ -33,30 +33,35 @@ def compared(
         names = [f"{name}{suffix}" for name in chosen]
         if not classification:
             names.append("linear mixed model")
-    found: dict[str, Any] = {}
-    for name in names:
-        found[name] = single(name, classification, options)
-    if classification:
+    found = {name: single(name, classification, options) for name in names}
+    return found | baselines(classification, options)
+
+
+def baselines(classification: bool, options: dict[str, Any]) -> dict[str, Any]:
+    """Return what one would do without meta-learning, by name."""
+    if not classification:
+        boosting: Any = HistGradientBoostingRegressor(random_state=0)
+        quick: Any = HistGradientBoostingRegressor(**QUICK)
+        own = {"own ridge": PerTask(Ridge())}
+    else:
         shared = options.get("shared_classes", True)
         logistic = LogisticRegression(max_iter=1000)
-        found["own logistic"] = PerTask(logistic, shared_classes=shared)
+        own = {"own logistic": PerTask(logistic, shared_classes=shared)}
         if not shared:  # a pooled model has no classes to learn
-            return found
-        boosting: Any = HistGradientBoostingClassifier(random_state=0)
-        quick: Any = HistGradientBoostingClassifier(**QUICK)
-    else:
-        found["own ridge"] = PerTask(Ridge())
-        boosting = HistGradientBoostingRegressor(random_state=0)
-        quick = HistGradientBoostingRegressor(**QUICK)
-    found["boosting with the task"] = Pooled(
-        quick, support="append", task_category=True
-    )
-    found["pooled boosting + offset"] = Pooled(boosting, support="offset")
-    return found
+            return own
+        boosting = HistGradientBoostingClassifier(random_state=0)
+        quick = HistGradientBoostingClassifier(**QUICK)
+    return own | {
+        "boosting with the task": Pooled(quick, support="append", task_category=True),
+        "pooled boosting + offset": Pooled(boosting, support="offset"),
+    }
 
 
 def single(name: str, classification: bool, options: dict[str, Any]) -> Any:
-    """Build one estimator of the suite by its name, "auto" or "linear mixed model"."""
+    """Build an estimator of the suite by name, "auto", or one that is compared."""
+    known_baselines = baselines(classification, options)
+    if name in known_baselines:
+        return known_baselines[name]
     suffix = "Classifier" if classification else "Regressor"
     if name == "linear mixed model" and not classification:
         model = sklmeta.BayesianLinearRegressor(hidden_layer_sizes=())

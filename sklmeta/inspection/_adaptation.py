@@ -15,7 +15,8 @@ from sklearn.base import is_classifier
 
 from sklmeta.evaluation.containers import adapted, inner_estimator, zero_shot
 from sklmeta.exceptions import NotAdaptedError
-from sklmeta.inspection._drawing import Display
+from sklmeta.inspection._columns import chosen_column, column_values
+from sklmeta.inspection._drawing import Display, plain
 
 N_POINTS = 200
 
@@ -131,7 +132,8 @@ class AdaptationDisplay(Display):
             Their targets, if known.
 
         feature : int or str, default=0
-            Position, or name, of the column to draw against.
+            Position, or name, of the column to draw against: one of numbers or dates.
+            Rows without names of their columns take those that `model` was fitted to.
 
         pos_label : label, default=None
             Class whose probability is drawn; None means the last one.
@@ -143,8 +145,9 @@ class AdaptationDisplay(Display):
         -------
         AdaptationDisplay
         """
-        x_support = _column(X_support, feature)
-        x_query = None if X_query is None else _column(X_query, feature)
+        place, x_name = chosen_column(X_support, feature, model)
+        x_support = column_values(X_support, place, x_name)
+        x_query = None if X_query is None else column_values(X_query, place, x_name)
         single = np.asarray(X_support).shape[1] == 1
         if single:
             rows = _grid(X_support, x_support, x_query)
@@ -166,15 +169,15 @@ class AdaptationDisplay(Display):
         if x_query is not None and y_query is not None:
             query = x_query, _response(y_query, label)
         display = cls(
-            _column(rows, feature),
+            column_values(rows, place, x_name),
             after,
             before=before,
             std=std,
             support=(x_support, _response(y_support, label)),
             query=query,
             is_curve=single,
-            x_name=_column_name(X_support, feature),
-            y_name="prediction" if label is None else f"probability of {label}",
+            x_name=x_name,
+            y_name=_target_name(y_support, label),
         )
         return display.plot(ax=ax)
 
@@ -253,10 +256,7 @@ class AdaptationDisplay(Display):
                 label="truth",
             )
         if self.before is not None:
-            dashes = (
-                {"ls": "--"} if self.is_curve else {"ls": "", "marker": "|", "ms": 7}
-            )
-            ax.plot(x, self.before[order], color="0.5", label="before", **dashes)
+            self._draw_before(ax, x, self.before[order], after)
         ax.plot(x, after, color="#0072B2", label="after adapting", **line)
         ax.plot(
             *self.support,
@@ -267,36 +267,33 @@ class AdaptationDisplay(Display):
             label="support",
             zorder=4,
         )
-        ax.set_xlabel(self.x_name)
-        ax.set_ylabel(self.y_name)
+        n_rows = len(self.support[0])
+        rows = "row" if n_rows == 1 else "rows"
+        ax.set_title(f"A task before and after {n_rows} labelled {rows}")
+        ax.set_xlabel(plain(self.x_name))
+        ax.set_ylabel(plain(self.y_name))
         ax.legend(frameon=False, fontsize="small")
+
+    def _draw_before(
+        self, ax: Any, x: NDArray[Any], before: NDArray[Any], after: NDArray[Any]
+    ) -> None:
+        if self.is_curve:
+            ax.plot(x, before, color="0.5", ls="--", label="before")
+            return
+        # A line from each row's prediction before to that after; marks alone would
+        # vanish among those of other rows.
+        ax.vlines(x, before, after, color="0.5", lw=0.8, ls=":", zorder=2)
+        look = {"ls": "", "marker": "D", "ms": 5, "mfc": "none", "zorder": 3}
+        ax.plot(x, before, color="0.35", label="before", **look)
 
     def _draw_spread(
         self, ax: Any, x: NDArray[Any], mean: NDArray[Any], half: NDArray[Any]
     ) -> None:
-        if not self.is_curve:
-            ax.vlines(x, mean - half, mean + half, color="#0072B2", alpha=0.3)
-            return
-        ax.fill_between(
-            x,
-            mean - half,
-            mean + half,
-            color="#0072B2",
-            alpha=0.2,
-            lw=0,
-            label="± 2 standard deviations",
-        )
-
-
-def _column(X: Any, feature: int | str) -> NDArray[Any]:
-    if hasattr(X, "columns"):
-        name = X.columns[feature] if isinstance(feature, int) else feature
-        return np.asarray(X[name])
-    if isinstance(feature, str):
-        raise ValueError(
-            f"feature={feature!r} names a column, but X has none: give its position."
-        )
-    return np.asarray(X)[:, feature]
+        ends, label = (mean - half, mean + half), "± 2 standard deviations"
+        if self.is_curve:
+            ax.fill_between(x, *ends, color="#0072B2", alpha=0.2, lw=0, label=label)
+        else:
+            ax.vlines(x, *ends, color="#0072B2", alpha=0.3, label=label)
 
 
 def _grid(X: Any, *points: NDArray[Any] | None) -> Any:
@@ -320,10 +317,15 @@ def _response(y: ArrayLike, label: Any) -> NDArray[Any]:
     return values if label is None else (values == label).astype(float)
 
 
-def _column_name(X: Any, feature: int | str) -> str:
-    if isinstance(feature, str):
-        return feature
-    return str(X.columns[feature]) if hasattr(X, "columns") else f"feature {feature}"
+def _target_name(y: Any, label: Any) -> str:
+    name = getattr(y, "name", None)
+    if label is not None:
+        return (
+            f"probability of {label}"
+            if name is None
+            else f"probability: {name} = {label}"
+        )
+    return "prediction" if name is None else f"{name}"
 
 
 Answer = tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]

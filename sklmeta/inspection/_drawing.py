@@ -31,6 +31,19 @@ def style(i: int) -> Style:
     )
 
 
+def plain(name: Any, most: int | None = None) -> str:
+    """Return a name as matplotlib draws it letter by letter.
+
+    What is between two dollar signs would be read as mathematics, and a legend leaves
+    out what starts with an underscore. Of more than `most` letters the first are kept.
+    """
+    text = " ".join(str(name).split())
+    if most is not None and len(text) > most:
+        text = text[: most - 1] + "…"
+    text = text.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
+
+
 class Display:
     """What is drawn, apart from where; `plot` draws it, and draws it again."""
 

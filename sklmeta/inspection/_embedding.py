@@ -14,7 +14,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from sklmeta.evaluation.task_vectors import task_embedding
-from sklmeta.inspection._drawing import Display, style
+from sklmeta.inspection._drawing import Display, plain, style
+from sklmeta.inspection._labels import write_labels
 
 MOST_NAMED = 60
 MOST_GROUPS = 11
@@ -37,6 +38,9 @@ class EmbeddingDisplay(Display):
 
     axis : str, default="component"
         Name of the axes.
+
+    what : str, default="points"
+        What a point is, for the title: "tasks", "rows".
 
     Attributes
     ----------
@@ -71,11 +75,13 @@ class EmbeddingDisplay(Display):
         names: NDArray[Any] | None = None,
         groups: NDArray[Any] | None = None,
         axis: str = "component",
+        what: str = "points",
     ):
         self.points = points
         self.names = names
         self.groups = groups
         self.axis = axis
+        self.what = what
 
     @classmethod
     def from_estimator(
@@ -148,6 +154,7 @@ class EmbeddingDisplay(Display):
             method=method,
             names=names,
             groups=groups,
+            what=of,
             random_state=random_state,
             ax=ax,
         )
@@ -160,6 +167,7 @@ class EmbeddingDisplay(Display):
         method: Literal["pca", "tsne"] = "pca",
         names: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        what: str = "points",
         random_state: int | None = 0,
         ax: Any = None,
     ) -> EmbeddingDisplay:
@@ -178,6 +186,9 @@ class EmbeddingDisplay(Display):
 
         groups : array-like of shape (n_points,), default=None
             What colour and marker say.
+
+        what : str, default="points"
+            What a point is, for the title.
 
         random_state : int or None, default=0
             Seed of t-SNE.
@@ -216,6 +227,7 @@ class EmbeddingDisplay(Display):
             names=None if names is None else np.asarray(names),
             groups=None if groups is None else np.asarray(groups),
             axis=axis,
+            what=what,
         )
         return display.plot(ax=ax)
 
@@ -229,22 +241,15 @@ class EmbeddingDisplay(Display):
             for i, label in enumerate(labels):
                 look = style(i % MOST_GROUPS)
                 chosen = self.points[groups == label]
-                text = None if self.groups is None else str(label)
+                text = None if self.groups is None else plain(label)
                 ax.scatter(
                     *chosen.T, color=look.color, marker=look.marker, s=24, label=text
                 )
             if self.groups is not None and len(labels) <= MOST_GROUPS:
                 ax.legend(frameon=False, fontsize="small")
-        if self.names is not None and len(self.names) <= MOST_NAMED:
-            for name, point in zip(self.names, self.points, strict=True):
-                ax.annotate(
-                    str(name),
-                    point,
-                    xytext=(3, 3),
-                    textcoords="offset points",
-                    fontsize="x-small",
-                    color="0.35",
-                )
+        ax.set_title(f"{len(self.points):,} {self.what}")
         ax.set_xlabel(f"First {self.axis}")
         ax.set_ylabel("Second " + self.axis.split(" (")[0])
         ax.set_aspect("equal", adjustable="datalim")
+        if self.names is not None and len(self.names) <= MOST_NAMED:
+            write_labels(ax, self.points, [plain(name, 24) for name in self.names])

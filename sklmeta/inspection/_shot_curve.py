@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,10 +13,13 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from sklmeta.comparing import Comparison, compare
-from sklmeta.inspection._drawing import Display, style, upper_first
+from sklmeta.inspection._drawing import Display, plain, style, upper_first
 from sklmeta.inspection._scores import scores_of_predictions
 
 MOST_NAMES_INSIDE = 6
+MOST_IN_COLOUR = 3
+"""Of more lines than these the leaders alone are in colour: bands would cover bands."""
+GREY = "0.72"
 
 
 class ShotCurveDisplay(Display):
@@ -28,6 +32,11 @@ class ShotCurveDisplay(Display):
 
     names : sequence of str, default=None
         Estimators to draw; None means all.
+
+    highlight : sequence of str, default=None
+        Those to draw in colour and with a band; the others are thin and grey. None
+        means all of up to three estimators, and of more those that lead among
+        meta-learners or among baselines at most numbers of rows, up to three.
 
     bands : bool, default=True
         Whether to shade the 95 % intervals over tasks.
@@ -65,10 +74,12 @@ class ShotCurveDisplay(Display):
         comparison: Comparison,
         *,
         names: Sequence[str] | None = None,
+        highlight: Sequence[str] | None = None,
         bands: bool = True,
     ):
         self.comparison = comparison
         self.names = names
+        self.highlight = highlight
         self.bands = bands
 
     @classmethod
@@ -77,6 +88,7 @@ class ShotCurveDisplay(Display):
         comparison: Comparison,
         *,
         names: Sequence[str] | None = None,
+        highlight: Sequence[str] | None = None,
         bands: bool = True,
         ax: Any = None,
     ) -> ShotCurveDisplay:
@@ -90,6 +102,9 @@ class ShotCurveDisplay(Display):
         names : sequence of str, default=None
             Estimators to draw; None means all.
 
+        highlight : sequence of str, default=None
+            Those in colour and with a band; None means up to three that lead.
+
         bands : bool, default=True
             Whether to shade the 95 % intervals over tasks.
 
@@ -100,7 +115,8 @@ class ShotCurveDisplay(Display):
         -------
         ShotCurveDisplay
         """
-        return cls(comparison, names=names, bands=bands).plot(ax=ax)
+        display = cls(comparison, names=names, highlight=highlight, bands=bands)
+        return display.plot(ax=ax)
 
     @classmethod
     def from_estimator(
@@ -201,22 +217,45 @@ class ShotCurveDisplay(Display):
         # Shots are spaced evenly: 0 has no logarithm, and 1, 2, 5, 10 would crowd.
         position = {k: i for i, k in enumerate(comparison.shots)}
         self.lines_ = {}
+        in_colour = self._in_colour()
         for i, name in enumerate(self.names or comparison.names):
             own = table.xs(name, level="estimator").sort_index()
             x = [position[k] for k in own.index]
             look = style(i)._asdict()
-            (line,) = ax.plot(x, own["mean"], label=name, markersize=5, **look)
+            if name in in_colour:
+                look |= {"linewidth": 2, "markersize": 5, "zorder": 3}
+            else:
+                look |= {"color": GREY, "linewidth": 1, "markersize": 4}
+            (line,) = ax.plot(x, own["mean"], label=plain(name), **look)
             self.lines_[name] = line
-            if self.bands:
+            if self.bands and name in in_colour:
                 ax.fill_between(
                     x, own.low, own.high, color=look["color"], alpha=0.13, linewidth=0
                 )
         ax.set_xticks(range(len(position)), [str(k) for k in position])
         ax.set_xlabel(f"Labelled {comparison.unit_of_shots} of a task")
-        ax.set_ylabel(upper_first(comparison.metric))
+        metric = upper_first(plain(comparison.metric))
+        ax.set_ylabel(metric)
+        ax.set_title(f"{metric} over {len(comparison.tasks):,} tasks")
         ax.grid(axis="y", alpha=0.3)
         # Many names would cover the curves.
         place: dict[str, Any] = {}
         if len(self.lines_) > MOST_NAMES_INSIDE:
             place = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
         ax.legend(frameon=False, fontsize="small", **place)
+
+    def _in_colour(self) -> list[str]:
+        if self.highlight is not None:
+            return list(self.highlight)
+        comparison, drawn = self.comparison, list(self.names or self.comparison.names)
+        if len(drawn) <= MOST_IN_COLOUR:
+            return drawn
+        baselines = [name for name in drawn if name in comparison.baselines]
+        others = [name for name in drawn if name not in comparison.baselines]
+        leads = Counter(
+            comparison.leader(k, among=some)
+            for k in comparison.shots
+            for some in (others, baselines)
+            if some
+        )
+        return [name for name, _ in leads.most_common(MOST_IN_COLOUR)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from sklmeta.evaluation.containers import inner_estimator
-from sklmeta.inspection._drawing import Display, style
+from sklmeta.inspection._drawing import Display, plain, style
 
 
 class MetaTrainingDisplay(Display):
@@ -19,6 +19,9 @@ class MetaTrainingDisplay(Display):
     history : list of dict
         One entry per epoch, as in ``history_``: ``n_iter``, ``train_loss`` and with
         early stopping ``valid_loss``.
+
+    name : str, default="model"
+        Name in the title.
 
     Attributes
     ----------
@@ -40,8 +43,9 @@ class MetaTrainingDisplay(Display):
     [100, 200]
     """
 
-    def __init__(self, history: list[dict[str, Any]]):
+    def __init__(self, history: list[dict[str, Any]], *, name: str = "model"):
         self.history = history
+        self.name = name
 
     @classmethod
     def from_estimator(cls, model: Any, *, ax: Any = None) -> MetaTrainingDisplay:
@@ -65,7 +69,7 @@ class MetaTrainingDisplay(Display):
                 f"This {type(inner).__name__} has no history: it is not fitted, or a "
                 "baseline that trains nothing."
             )
-        return cls.from_history(inner.history_, ax=ax)
+        return cls(inner.history_, name=type(inner).__name__).plot(ax=ax)
 
     @classmethod
     def from_history(
@@ -96,11 +100,23 @@ class MetaTrainingDisplay(Display):
             x = [epoch["n_iter"] for epoch in epochs]
             y = [epoch[key] for epoch in epochs]
             look = style(i)._asdict()
-            ax.plot(x, y, label=label, markersize=4, **look)
-            if key == "valid_loss":
+            if len(x) == 1:  # a point, which has no line
+                look["linestyle"] = "none"
+                ax.set_xticks(x)
+            ax.plot(x, y, label=label, markersize=8 if len(x) == 1 else 4, **look)
+            if key == "valid_loss" and len(x) > 1:
                 best = min(range(len(y)), key=y.__getitem__)
                 ax.axvline(x[best], color="0.6", lw=1, ls=":", label="best epoch")
+        ax.set_title(f"Meta-training of {plain(self.name)}: {self._how_long()}")
         ax.set_xlabel("Meta-updates")
         ax.set_ylabel("Loss on query rows")
         ax.grid(axis="y", alpha=0.3)
-        ax.legend(frameon=False, fontsize="small")
+        if ax.get_legend_handles_labels()[0]:
+            ax.legend(frameon=False, fontsize="small")
+
+    def _how_long(self) -> str:
+        n_epochs = len(self.history)
+        if not n_epochs:
+            return "no epoch"
+        epochs = "one epoch" if n_epochs == 1 else f"{n_epochs:,} epochs"
+        return f"{epochs}, {self.history[-1]['n_iter']:,} updates"

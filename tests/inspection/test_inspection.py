@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -22,7 +23,7 @@ from sklmeta import (
     ProtoNetClassifier,
     adapted,
 )
-from sklmeta.comparing import compare
+from sklmeta.comparing import Comparison, compare
 from sklmeta.datasets import make_classification_tasks, make_linear_tasks
 from sklmeta.inspection import (
     AdaptationDisplay,
@@ -31,6 +32,7 @@ from sklmeta.inspection import (
     ShotCurveDisplay,
     TaskDifferenceDisplay,
 )
+from sklmeta.inspection._columns import chosen_column
 
 
 @pytest.fixture(autouse=True)
@@ -177,10 +179,30 @@ def test_adaptation_through_a_pipeline_with_several_features():
     assert display.ax_.get_xlabel() == "b"
     np.testing.assert_allclose(display.x, X["b"][4:])
     assert display.std is not None
+    assert "before and after 4 labelled rows" in display.ax_.get_title()
+    by_place = AdaptationDisplay.from_estimator(
+        model, X[:4], pd.Series(y[:4], name="pay $"), X[4:], y[4:], feature=1
+    )
+    np.testing.assert_array_equal(by_place.x, display.x)
+    assert by_place.ax_.get_xlabel() == "b"
+    assert by_place.ax_.get_ylabel() == r"pay \$"
+    for X_of, feature, message in (
+        (X, "bb", "no column 'bb'. Did you mean 'b'"),
+        (X, 7, "X has 3 column"),
+        (X.assign(b="red"), "b", "holds text"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            AdaptationDisplay.from_estimator(
+                model, X_of[:4], y[:4], X_of[4:], feature=feature
+            )
+
+
+def test_a_column_by_name_in_rows_without_names():
+    rows, fitted_to_frame = np.zeros((2, 2)), Ridge()
     with pytest.raises(ValueError, match="give its position"):
-        AdaptationDisplay.from_estimator(
-            model, X[:4].to_numpy(), y[:4], X[4:].to_numpy(), feature="b"
-        )
+        chosen_column(rows, "b", fitted_to_frame)
+    fitted_to_frame.fit(pd.DataFrame(rows, columns=["a", "b"]), [0, 0])
+    assert chosen_column(rows, "b", fitted_to_frame) == (1, "b")
 
 
 def test_adaptation_of_a_classifier_draws_a_probability():
@@ -231,6 +253,87 @@ def test_embedding_of_tasks_and_of_rows(tasks, linear):
     assert "t-SNE" in rows.ax_.get_xlabel()
 
 
+def test_names_of_points_are_not_written_over_each_other():
+    rng = np.random.default_rng(0)
+    names = [f"Patient {i} $x$ $\\frac{{" for i in range(30)]
+    frame = pd.DataFrame(rng.normal(size=(30, 2)), index=names)
+    display = EmbeddingDisplay.from_embedding(frame, what="tasks")
+    assert display.ax_.get_title() == "30 tasks"
+    boxes = [Text.get_window_extent(text) for text in display.ax_.texts]
+    assert len(boxes) > 20
+    for i, box in enumerate(boxes):
+        assert box.count_overlaps(boxes[:i]) == 0
+
+
+MATHEMATICS = r"$\frac{"
+
+
+def test_names_are_never_mathematics():
+    odd = [f"{MATHEMATICS} {MATHEMATICS}", "_under", r"cost in \$"]
+    draws = pd.DataFrame(
+        [
+            {"estimator": n, "fold": 0, "task": f"{MATHEMATICS} {MATHEMATICS} {t}"}
+            | {"draw": 0, "shots": k, "score": t + i / (k + 1)}
+            for i, n in enumerate(odd)
+            for t in range(3)
+            for k in (1, 5)
+        ]
+    )
+    result = Comparison(draws, metric=odd[0])
+    drawn = [
+        ShotCurveDisplay.from_comparison(result),
+        TaskDifferenceDisplay.from_comparison(result, *odd[:2], shots=5),
+        MetaTrainingDisplay([{"n_iter": 1, "train_loss": 1.0}], name=odd[0]).plot(),
+        AdaptationDisplay(
+            *(np.arange(3), np.arange(3)),
+            support=(np.zeros(1), np.zeros(1)),
+            x_name=odd[0],
+            y_name=odd[0],
+        ).plot(),
+        EmbeddingDisplay.from_embedding(
+            np.eye(3), names=odd, groups=[odd[0], odd[0], "b"]
+        ),
+    ]
+    for display in drawn:
+        display.figure_.canvas.draw()  # where mathematics would fail
+    assert texts(drawn[0].ax_)[1] == " _under"
+
+
+def test_many_lines_leave_colour_to_the_leaders():
+    draws = pd.DataFrame(
+        [
+            {"estimator": f"m{i}", "fold": 0, "task": t, "draw": 0, "shots": k}
+            | {"score": i + t}
+            for i in range(6)
+            for t in range(3)
+            for k in (1, 5)
+        ]
+    )
+    result = Comparison(draws, baselines=["m0", "m1", "m2"])
+    display = ShotCurveDisplay.from_comparison(result)
+    grey = {name for name, line in display.lines_.items() if line.get_color() == "0.72"}
+    assert grey == {"m0", "m1", "m3", "m4"}  # m5 leads, and m2 of the baselines
+    assert len(display.ax_.collections) == 2
+    chosen = ShotCurveDisplay.from_comparison(result, highlight=["m0"])
+    assert chosen.lines_["m0"].get_color() != "0.72"
+    assert len(chosen.ax_.collections) == 1
+
+
+def test_ties_are_ties():
+    draws = pd.DataFrame(
+        {"estimator": ["a"] * 4 + ["b"] * 4, "fold": 0, "task": [*range(4)] * 2}
+        | {"draw": 0, "shots": 5, "score": [1.0, 2, 3, 4, 1.0, 2, 3, 3]}
+    )
+    for orient in ("vertical", "horizontal"):
+        display = TaskDifferenceDisplay.from_comparison(
+            Comparison(draws), "a", "b", shots=5, orient=orient
+        )
+        assert display.tasks_ == {"tied": [0, 1, 2], "better": [3], "worse": []}
+        assert "as good as each other: 3" in texts(display.ax_)
+    with pytest.raises(ValueError, match="orient must be"):
+        TaskDifferenceDisplay(display.pair, orient="slanted")
+
+
 def test_embedding_keeps_distances_of_planes():
     rng = np.random.default_rng(0)
     plane = rng.normal(size=(15, 2)) @ rng.normal(size=(2, 6))
@@ -268,7 +371,14 @@ def test_training_draws_both_losses(linear):
     display = MetaTrainingDisplay.from_estimator(linear)
     losses = [epoch["train_loss"] for epoch in linear.history_]
     np.testing.assert_allclose(display.ax_.get_lines()[0].get_ydata(), losses)
-    assert texts(display.ax_) == ["training tasks", "held-out tasks", "best epoch"]
+    # Of one epoch there is a point, not a line, and none that is best.
+    assert texts(display.ax_) == ["training tasks", "held-out tasks"]
+    assert {line.get_linestyle() for line in display.ax_.get_lines()} == {"None"}
+    assert "BayesianLinearRegressor: one epoch" in display.ax_.get_title()
+    two = [*linear.history_, {**linear.history_[-1], "n_iter": 99}]
+    axes = MetaTrainingDisplay.from_history(two).ax_
+    assert texts(axes)[-1] == "best epoch"
+    assert MetaTrainingDisplay.from_history([]).ax_.get_legend() is None
     pipe = make_pipeline(StandardScaler(), linear)
     assert MetaTrainingDisplay.from_estimator(pipe).history == linear.history_
     with pytest.raises(ValueError, match="has no history"):
