@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_params,
 )
+from sklearn.utils._pprint import _EstimatorPrettyPrinter
 from sklearn.utils.metadata_routing import _MetadataRequester
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import _check_sample_weight, _num_samples
@@ -30,6 +31,17 @@ except ImportError:  # scikit-learn < 1.9 has no callbacks
     HAS_CALLBACKS = False
 else:
     HAS_CALLBACKS = True
+
+
+
+def print_as_estimator(kind: type) -> None:
+    """Have a class with a `__repr__` of its own printed as scikit-learn prints its own.
+
+    Long lists of parameters are broken into lines by the `__repr__` they know.
+    """
+    dispatch = _EstimatorPrettyPrinter._dispatch
+    dispatch[kind.__repr__] = _EstimatorPrettyPrinter._pprint_estimator
+
 
 __all__ = [
     "HAS_CALLBACKS",
@@ -46,5 +58,6 @@ __all__ = [
     "_fit_context",
     "_num_samples",
     "_safe_indexing",
+    "print_as_estimator",
     "validate_params",
 ]

@@ -247,6 +247,12 @@ class Blend(AdaptableEstimator, _BaseComposition):
         weights = model.weights(table.shots, np.stack(losses, axis=1))
         return Blended(members, weights, by_task=True, bounds=bounds)
 
+    def _why_no_weights(self, weight: NDArray[np.float64]) -> str:
+        return (
+            "a blend weighs its members by how they predict some of the rows from the "
+            "others, and a row is among either whole"
+        )
+
     @classmethod
     def _restore(cls, model: Any) -> Blended:
         return Blended(**model)

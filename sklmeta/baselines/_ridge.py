@@ -21,7 +21,10 @@ def is_plain(X: Any) -> bool:
 
 
 def ridge(
-    X: NDArray[Any], y: NDArray[Any], alpha: float
+    X: NDArray[Any],
+    y: NDArray[Any],
+    alpha: float,
+    weight: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Solve in the smaller of the spaces of rows and of features.
 
@@ -31,10 +34,14 @@ def ridge(
         The intercept is the last.
 
     without : ndarray of shape (n_samples,)
-        What the other rows would predict for each; NaN where there is none.
+        What the other rows would predict for each; NaN where there is none, or where
+        rows have weights.
     """
-    x_mean, y_mean = X.mean(axis=0), y.mean()
+    x_mean = np.average(X, axis=0, weights=weight)
+    y_mean = np.average(y, weights=weight)
     Z, r = X - x_mean, y - y_mean
+    if weight is not None:
+        Z, r = Z * np.sqrt(weight)[:, None], r * np.sqrt(weight)
     n, p = Z.shape
     if n <= p:
         inverse = np.linalg.inv(Z @ Z.T + alpha * np.eye(n))
@@ -46,6 +53,6 @@ def ridge(
         remaining = 1 - 1 / n - np.einsum("ij,ji->i", Z, solved)
     with np.errstate(divide="ignore", invalid="ignore"):
         without = y - (r - Z @ coef) / remaining
-    if n == 1:
+    if n == 1 or weight is not None:
         without[:] = np.nan
     return np.append(coef, y_mean - x_mean @ coef), without

@@ -13,13 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, get_tags
+from sklearn.utils.validation import has_fit_parameter
 
 from sklmeta._compat import _safe_indexing
 from sklmeta.baselines._base import BaselineEstimator
 from sklmeta.baselines._refitting import beside
 from sklmeta.data.codes import IntArray, group_rows
+from sklmeta.data.table import Table
 from sklmeta.data.validation import as_given
 from sklmeta.evaluation.probabilities import spread
+
+MOST_REPEATED = 1e7
+"""Rows of a support, where repeating them stands for weights."""
 
 
 class Wrapped(NamedTuple):
@@ -46,6 +51,26 @@ class WrappingBaseline(BaselineEstimator):
         if self.center:
             return super()._options(X)
         return as_given(X)
+
+    def _why_no_weights(self, weight: NDArray[np.float64]) -> str:
+        if not self._weighs and (weight % 1).any():
+            name = type(self.estimator).__name__
+            return f"weights with a fraction are not for the fit of {name}"
+        if weight.sum() > MOST_REPEATED:
+            return f"its rows would be repeated {weight.sum():.3g} times"
+        return ""
+
+    @property
+    def _weighs(self) -> bool:
+        """Whether the estimator inside takes weights, rather than repeated rows."""
+        return has_fit_parameter(self.estimator, "sample_weight")
+
+    def _unfolded(self, table: Table) -> Table:
+        """Repeat rows of whole weights, unless the estimator inside takes weights."""
+        if table.weight is None or self._weighs:
+            return table
+        times = table.weight.astype(np.intp)
+        return table.part(np.repeat(np.arange(len(times)), times))._replace(weight=None)
 
     def _arrange(self, X: Any, codes: IntArray, model: Wrapped) -> Any:
         if model.x_mean is not None:

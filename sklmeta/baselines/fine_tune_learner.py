@@ -21,7 +21,7 @@ from sklmeta.episodes.source import EpisodeSource
 from sklmeta.learners.engine import Engine, Parameters, stack_parameters
 from sklmeta.learners.inner_loop import gradient_step, guarded_inner_loop
 from sklmeta.learners.learner import Learner, State, TaskSpec
-from sklmeta.learners.losses import row_loss
+from sklmeta.learners.losses import or_one, row_loss
 from sklmeta.learners.task_spec import width_of
 
 HEADS = ("linear", "cosine")
@@ -54,6 +54,7 @@ class FineTuneLearner(Learner):
     """
 
     encoder: nn.Module
+    takes_weights = True
 
     def __init__(
         self,
@@ -135,7 +136,7 @@ class FineTuneLearner(Learner):
                 start, absent = self._own_head(features, support)
             if self.tunes_all:
                 start = {**self._own_encoder(n_tasks), **start}
-        weight = self.alpha / (2 * support.mask.sum(1).clamp(min=1))  # (n_tasks,)
+        weight = self.alpha / (2 * or_one(support.mask.sum(1)))  # (n_tasks,)
 
         def loss_function(parameters: Parameters) -> Tensor:
             Z = self._features(parameters, support.X) if self.tunes_all else features

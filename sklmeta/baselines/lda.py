@@ -180,7 +180,11 @@ class LDABaseline(BaselineEstimator):
         index = np.searchsorted(table.classes, table.y)
         n_classes = len(table.classes)
         Z = space.coordinates(Z)
-        return cells_of(space, Z, table.codes, index, table.n_tasks, n_classes)
+        given = table.codes, index, table.n_tasks, n_classes
+        return cells_of(space, Z, *given, weight=table.weight)
+
+    def _why_no_weights(self, weight: NDArray[np.float64]) -> str:
+        return ""
 
     def _predict(self, X: NDArray, codes: IntArray, model: Cells) -> NDArray[Any]:
         likeliest = self._logits(X, codes, model).argmax(axis=1)

@@ -130,7 +130,8 @@ class NearestCentroidBaseline(BaselineEstimator):
         assert table.classes is not None
         n_tasks, n_classes = table.n_tasks, len(table.classes)
         Z = self._scaled(table.X)
-        seen, _ = _cells(Z, table.y, table.codes, n_tasks, table.classes)
+        rows = Z, table.y, table.codes, n_tasks, table.classes
+        seen, _ = _cells(*rows, table.weight)
         if self._pooled is None:
             return seen
         centroids = np.tile(self._pooled, (n_tasks, 1))
@@ -143,6 +144,9 @@ class NearestCentroidBaseline(BaselineEstimator):
             every * n_classes,
             np.full_like(every, n_classes),
         )
+
+    def _why_no_weights(self, weight: NDArray[np.float64]) -> str:
+        return ""
 
     def _predict(self, X: NDArray, codes: IntArray, model: Cells) -> NDArray[Any]:
         nearest = self._distances(X, codes, model).argmin(axis=1)
@@ -194,13 +198,18 @@ class NearestCentroidBaseline(BaselineEstimator):
 
 
 def _cells(
-    Z: NDArray, y: NDArray[Any], codes: IntArray, n_tasks: int, classes: NDArray[Any]
+    Z: NDArray,
+    y: NDArray[Any],
+    codes: IntArray,
+    n_tasks: int,
+    classes: NDArray[Any],
+    weight: NDArray[np.float64] | None = None,
 ) -> tuple[Cells, IntArray]:
     """Average the rows of each class of each task; return each row's cell as well."""
     key = codes * len(classes) + np.searchsorted(classes, y)
     distinct, cell = np.unique(key, return_inverse=True)
     ways = np.bincount(distinct // len(classes), minlength=n_tasks)
-    centroids = group_means(Z, cell, len(distinct))
+    centroids = group_means(Z, cell, len(distinct), weight)
     first = np.cumsum(ways) - ways
     return Cells(centroids, distinct % len(classes), first, ways), cell
 

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import Ridge
 
-from sklmeta._compat import HasMethods, _safe_indexing
+from sklmeta._compat import HasMethods
 from sklmeta.baselines._ridge import is_plain, ridge
 from sklmeta.baselines._wrapping import Wrapped, WrappingBaseline
 from sklmeta.data.codes import group_rows
@@ -78,6 +78,8 @@ class PerTask(WrappingBaseline):
         "shared_classes": ["boolean"],
     }
 
+    _learns_from_tasks = False
+
     def __init__(self, estimator: BaseEstimator, *, shared_classes: bool = True):
         self.estimator = estimator
         self.shared_classes = shared_classes
@@ -92,14 +94,14 @@ class PerTask(WrappingBaseline):
         return Wrapped([dummy.fit(np.zeros((len(table.y), 1)), table.y)])
 
     def _specialise(self, table: Table) -> Wrapped:
+        table = self._unfolded(table)
         order, offsets = group_rows(table.codes, table.n_tasks)
-        parts = np.split(order, offsets[1:-1])
-        X, y = table.X, table.y
-        if self._is_ridge and is_plain(X):
+        tasks = [table.part(rows) for rows in np.split(order, offsets[1:-1])]
+        if self._is_ridge and is_plain(table.X):
             alpha = self.estimator.alpha
-            heads = [ridge(X[i], y[i], alpha)[0] for i in parts]
+            heads = [ridge(own.X, own.y, alpha, own.weight)[0] for own in tasks]
             return Wrapped([], linear=np.stack(heads))
-        return Wrapped([self._fit_one(_safe_indexing(X, i), y[i]) for i in parts])
+        return Wrapped([self._fit_one(own.X, own.y, own.weight) for own in tasks])
 
     @property
     def _is_ridge(self) -> bool:
@@ -123,9 +125,12 @@ class PerTask(WrappingBaseline):
             values[i] = ridge(table.X[i], table.y[i], self.estimator.alpha)[1]
         return values
 
-    def _fit_one(self, X: Any, y: NDArray[Any]) -> Any:
+    def _fit_one(
+        self, X: Any, y: NDArray[Any], weight: NDArray[np.float64] | None = None
+    ) -> Any:
         if is_classifier(self) and len(np.unique(y)) == 1:
             return DummyClassifier().fit(np.zeros((len(y), 1)), y)
         with hints_on_columns(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", FEW_ROWS_PER_CLASS, UserWarning)
-            return clone(self.estimator).fit(X, y)
+            weights = {} if weight is None else {"sample_weight": weight}
+            return clone(self.estimator).fit(X, y, **weights)

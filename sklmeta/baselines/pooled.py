@@ -165,8 +165,10 @@ class Pooled(WrappingBaseline):
         return Wrapped([model], x_mean, y_mean)
 
     def _specialise(self, table: Table) -> Wrapped:
+        if self.support == "append":
+            table = self._unfolded(table)
         X, y, x_mean, y_shift = self._centre(table)
-        codes, n_tasks = table.codes, table.n_tasks
+        codes, n_tasks, weight = table.codes, table.n_tasks, table.weight
         models = self._initial_adaptation.model.models
         odds = preparation = columns = None
         if self.support == "append" and self.task_category:
@@ -175,11 +177,16 @@ class Pooled(WrappingBaseline):
         elif self.support == "append":
             order, offsets = group_rows(codes, n_tasks)
             parts = np.split(order, offsets[1:-1])
-            models = [self._refit(_safe_indexing(X, i), y[i]) for i in parts]
+            each = [None if weight is None else weight[i] for i in parts]
+            models = [
+                self._refit(_safe_indexing(X, i), y[i], own)
+                for i, own in zip(parts, each, strict=True)
+            ]
         elif self.support == "offset" and is_classifier(self):
-            odds = self._odds(models[0], X, y, codes, n_tasks)
+            odds = self._odds(models[0], X, y, table)
         elif self.support == "offset":
-            residual = group_means(y - models[0].predict(X), codes, n_tasks)
+            residual = y - models[0].predict(X)
+            residual = group_means(residual, codes, n_tasks, weight)
             y_shift = residual if y_shift is None else y_shift + residual
         return Wrapped(models, x_mean, y_shift, odds, preparation, columns)
 
@@ -222,15 +229,24 @@ class Pooled(WrappingBaseline):
     def _centre(
         self, table: Table
     ) -> tuple[Any, NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]:
-        X, y, codes, n_tasks = table.X, table.y, table.codes, table.n_tasks
+        X, y, codes = table.X, table.y, table.codes
+        tasks = codes, table.n_tasks, table.weight
         if not self.center:
             return X, y, None, None
-        x_mean = group_means(X, codes, n_tasks)
+        x_mean = group_means(X, *tasks)
         X = X - x_mean[codes].astype(X.dtype)
         if is_classifier(self):
             return X, y, x_mean, None
-        y_mean = group_means(y, codes, n_tasks)
+        y_mean = group_means(y, *tasks)
         return X, y - y_mean[codes], x_mean, y_mean
+
+    def _why_no_weights(self, weight: NDArray[np.float64]) -> str:
+        return super()._why_no_weights(weight) if self.support == "append" else ""
+
+    @property
+    def _weighs(self) -> bool:
+        # A column that stands for the task is made of rows, and counts them.
+        return super()._weighs and not self.task_category
 
     @property
     def _weight(self) -> float:
@@ -239,15 +255,20 @@ class Pooled(WrappingBaseline):
         return float(self.support_weight)
 
     def _appended(
-        self, X: Any, y: NDArray[Any]
+        self, X: Any, y: NDArray[Any], weight: NDArray[np.float64] | None = None
     ) -> tuple[Any, NDArray[Any], NDArray[np.float64]]:
         """Training rows and the support's, and what each weighs."""
         X_train, y_train, _ = self._train  # type: ignore[misc]
         X, y, is_support = stack_tasks([(X_train, y_train), (X, y)])
-        return X, y, np.where(is_support, self._weight, 1.0)
+        weights = np.where(is_support, self._weight, 1.0)
+        if weight is not None:
+            weights[len(y_train) :] *= weight
+        return X, y, weights
 
-    def _refit(self, X: Any, y: NDArray[Any]) -> Any:
-        return refit(self.estimator, *self._appended(X, y))
+    def _refit(
+        self, X: Any, y: NDArray[Any], weight: NDArray[np.float64] | None
+    ) -> Any:
+        return refit(self.estimator, *self._appended(X, y, weight))
 
     def _refit_together(
         self, X: Any, y: NDArray[Any], codes: IntArray
@@ -262,12 +283,13 @@ class Pooled(WrappingBaseline):
         return preparation, model, columns[n_train:]
 
     def _odds(
-        self, model: Any, X: Any, y: NDArray[Any], codes: IntArray, n_tasks: int
+        self, model: Any, X: Any, y: NDArray[Any], table: Table
     ) -> NDArray[np.float64]:  # shape: (n_tasks, n_classes)
-        expected = group_means(model.predict_proba(X), codes, n_tasks)
-        observed = group_means(y[:, None] == self.classes_, codes, n_tasks)
-        k = np.bincount(codes, minlength=n_tasks)[:, None]
-        return _odds_of(k, observed, expected)
+        tasks = table.codes, table.n_tasks, table.weight
+        expected = group_means(model.predict_proba(X), *tasks)
+        observed = group_means(y[:, None] == self.classes_, *tasks)
+        k = np.bincount(table.codes, table.weight, minlength=table.n_tasks)
+        return _odds_of(k[:, None], observed, expected)
 
 
 def _odds_of(

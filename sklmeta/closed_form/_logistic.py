@@ -19,14 +19,15 @@ TOLERANCE = 1e-13
 def logistic_heads(
     features: Tensor,  # shape: (n_tasks, n_rows, n_features)
     signs: Tensor,  # shape: (n_tasks, n_rows, n_classes); 1, -1, or 0 for padding
+    weight: Tensor,  # shape: (n_tasks, n_rows, 1)
     prior: Tensor,  # shape: (n_features, n_classes)
     penalty: Tensor,  # shape: ()
     n_steps: int | None = None,
 ) -> Tensor:  # shape: (n_tasks, n_features, n_classes)
     """Coefficients of one logistic regression per class, that class against the rest.
 
-    Each minimises the sum over rows of ``log(1 + exp(-sign * features @ w))`` plus
-    ``penalty / 2 * ||w - prior||^2``: scikit-learn's `LogisticRegression` with
+    Each minimises the weighted sum over rows of ``log(1 + exp(-sign * features @ w))``,
+    plus ``penalty / 2 * ||w - prior||^2``: scikit-learn's `LogisticRegression` with
     ``C=1 / penalty``, but for the prior.
 
     The gradient is that of the optimum itself, by the implicit function theorem, and
@@ -34,13 +35,13 @@ def logistic_heads(
 
     Parameters
     ----------
-    features, signs, prior, penalty : Tensor
+    features, signs, weight, prior, penalty : Tensor
         See above; the features of padding rows are zeros.
 
     n_steps : int, default=None
         Newton steps; None takes as many as convergence needs.
     """
-    problem = _LogisticProblem(features, signs.mT, prior, penalty)
+    problem = _LogisticProblem(features, signs.mT, weight.mT, prior, penalty)
     with torch.no_grad():
         shift = problem.detach().minimise(n_steps)
     # A Newton step from the optimum goes nowhere, but carries the gradient: the optimum
@@ -53,14 +54,23 @@ def logistic_heads(
 class _LogisticProblem:
     """The objective in the shift of the weights from their prior."""
 
-    def __init__(self, features: Tensor, signs: Tensor, prior: Tensor, penalty: Tensor):
+    def __init__(
+        self,
+        features: Tensor,
+        signs: Tensor,
+        weight: Tensor,
+        prior: Tensor,
+        penalty: Tensor,
+    ):
         self.design = PenalisedDesign(features, penalty)
         self.signs = signs  # (n_tasks, n_classes, n_rows)
+        self.weight = weight  # (n_tasks, 1, n_rows)
         self.offset = (features @ prior).mT
 
     def detach(self) -> _LogisticProblem:
         other = object.__new__(_LogisticProblem)
         other.design, other.signs = self.design.detach(), self.signs
+        other.weight = self.weight
         other.offset = self.offset.detach()
         return other
 
@@ -68,12 +78,12 @@ class _LogisticProblem:
         return self.signs * (self.offset + shift @ self.design.features.mT)
 
     def gradient(self, shift: Tensor) -> Tensor:  # (n_tasks, n_classes, n_features)
-        residual = -self.signs * torch.sigmoid(-self.margins(shift))
+        residual = -self.weight * self.signs * torch.sigmoid(-self.margins(shift))
         return residual @ self.design.features + self.design.penalty * shift
 
     def newton_step(self, shift: Tensor, gradient: Tensor) -> Tensor:
         margins = self.margins(shift)
-        weights = torch.sigmoid(margins) * torch.sigmoid(-margins)
+        weights = self.weight * torch.sigmoid(margins) * torch.sigmoid(-margins)
         return -self.design.solve_weighted(weights, gradient)
 
     def minimise(self, n_steps: int | None) -> Tensor:
@@ -97,14 +107,14 @@ class _LogisticProblem:
         """
         lengths = 0.5 ** torch.arange(N_LENGTHS, dtype=shift.dtype, device=shift.device)
         along = self.signs * (step @ self.design.features.mT)
-        # (n_tasks, n_classes, n_lengths, n_rows); the loss of padding rows is the same
-        # for all lengths.
+        # (n_tasks, n_classes, n_lengths, n_rows)
         margins = self.margins(shift)[..., None, :]
         margins = margins + lengths[:, None] * along[..., None, :]
         cross = (shift * step).sum(-1, keepdim=True)
         norm = shift.square().sum(-1, keepdim=True) + 2 * lengths * cross
         norm = norm + lengths.square() * step.square().sum(-1, keepdim=True)
-        loss = F.softplus(-margins).sum(-1) + 0.5 * self.design.penalty * norm
+        fit = (F.softplus(-margins) * self.weight[..., None, :]).sum(-1)
+        loss = fit + 0.5 * self.design.penalty * norm
         # Near the optimum lengths differ by rounding alone: there the longest is right.
         least = loss.amin(-1, keepdim=True)
         rounding = 100 * torch.finfo(loss.dtype).eps * least

@@ -8,21 +8,25 @@ from __future__ import annotations
 import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from sklmeta._compat import Interval, StrOptions
+from sklmeta._compat import Interval, StrOptions, _fit_context
 from sklmeta.closed_form._mixed_summary import random_columns
 from sklmeta.data.codes import IntArray
 from sklmeta.data.scaling import Scaling
 from sklmeta.data.table import Table
+from sklmeta.data.validation import unpack_collection
+from sklmeta.data.weights import weigh_rows
 from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.estimator.declared import DeclaredParameters
 from sklmeta.exceptions import warn
+from sklmeta.learners.torch_state import as_if_alone
 from sklmeta.mixed_models.covariance import COVARIANCES, Floats
 from sklmeta.mixed_models.families import Family
 from sklmeta.mixed_models.generalised import (
@@ -76,11 +80,61 @@ class MixedModel(DeclaredParameters, AdaptableEstimator):
 
     # Fitting ------------------------------------------------------------------
 
-    def _measure(self, X: NDArray, y: NDArray, *, scale_y: bool) -> IntArray:
+    @_fit_context(prefer_skip_nested_validation=False)
+    @as_if_alone()
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        task: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Learn from a collection of tasks, or from one table.
+
+        Parameters
+        ----------
+        X : {array-like, data frame} of shape (n_samples, n_features) or collection
+            Rows of all tasks; or a `TaskCollection`, or a sequence of ``(X, y)``, one
+            per task, without `y` and `task`.
+
+        y : array-like of shape (n_samples,), default=None
+            Classes, or targets.
+
+        task : array-like of shape (n_samples,), default=None
+            Label of every row's task. None, or a single label, is one table, and the
+            model is then that of this table.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            How often each row counts in the likelihood: a weight of two is the row
+            twice, one of zero its absence.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the input is not usable; an earlier fit is kept.
+        """
+        if sample_weight is None:
+            return self._fit_or_restore(X, y, task)
+        names = getattr(X, "feature_names", None)
+        X, y, task, _ = unpack_collection(X, y, task)
+        X = X if names is None else pd.DataFrame(X, columns=names)
+        return self._fit_or_restore(*weigh_rows(X, y, task, sample_weight))
+
+    def _why_no_weights(self, weight: NDArray) -> str:
+        return ""
+
+    def _measure(self, table: Table, *, scale_y: bool) -> IntArray:
         """Choose the units, and return the columns whose coefficients vary."""
+        X, weight = table.X, table.weight
+        y = table.targets.astype(np.float64, copy=False)
         slopes = self._slopes = random_columns(self, X.shape[1])
         all_or_none = len(slopes) in (0, X.shape[1])
-        units = self._units = Units.of(X, y, scale_y=scale_y, reduce=all_or_none)
+        how = {"scale_y": scale_y, "reduce": all_or_none, "weight": weight}
+        units = self._units = Units.of(X, y, **how)
         self._dtype = "float32" if X.dtype == np.float32 else "float64"
         if all_or_none and len(slopes):
             return np.arange(units.n_columns)
@@ -104,7 +158,7 @@ class MixedModel(DeclaredParameters, AdaptableEstimator):
     # By the Laplace approximation -----------------------------------------------
 
     def _learn_family(self, table: Table, family: Family) -> Posterior:
-        random = self._measure(table.X, table.targets, scale_y=False)
+        random = self._measure(table, scale_y=False)
         most, m = self._units.n_columns, family.n_outputs
         if m > 1 and most * m > MOST_EFFECTS:
             raise ValueError(
@@ -128,7 +182,8 @@ class MixedModel(DeclaredParameters, AdaptableEstimator):
 
     def _design(self, table: Table) -> Rows:
         design = np.column_stack([self._units.rows(table.X), np.ones(len(table.X))])
-        return as_rows(design, table.targets, table.codes, table.n_tasks)
+        given = table.targets, table.codes, table.n_tasks, table.weight
+        return as_rows(design, *given)
 
     def _predictive(
         self, X: NDArray, codes: IntArray, known: Posterior, family: Family

@@ -66,6 +66,8 @@ class BayesianLinearLearner(RawFeaturesLearner):
     Regression", WAFR 2018.
     """
 
+    takes_weights = True
+
     def __init__(
         self,
         spec: TaskSpec,
@@ -182,7 +184,7 @@ class BayesianLinearLearner(RawFeaturesLearner):
         support: Rows,
     ) -> State:
         # Rows of zeros with residual zero add nothing to any of the sums below.
-        mask = support.mask.to(features.dtype)
+        mask = support.mask.to(features.dtype).sqrt()
         features = features * mask[..., None]
         residual = support.y * mask - features @ self.prior_mean.to(features.dtype)
         if features.shape[1] < features.shape[2]:

@@ -77,6 +77,7 @@ class DeepKernelLearner(Learner):
     """
 
     encoder: nn.Module
+    takes_weights = True
     decayed = r"encoder\."  # a mean, a noise and a kernel are not to shrink
 
     def __init__(
@@ -181,11 +182,11 @@ class DeepKernelLearner(Learner):
         -------
         state : dict
             In float64: ``features`` (n_tasks, n_rows, n_features), ``mask`` (n_tasks,
-            n_rows), ``factor`` (n_tasks, n_rows, n_rows) the Cholesky factor of the
-            covariance K of the targets, ``alpha`` (n_tasks, n_rows, n_outputs) the
-            product of K^-1 and the targets' deviations from ``level`` (n_tasks,
-            n_outputs) and the linear part of the mean. With classes of a task's own,
-            ``absent`` (n_tasks, n_classes) tells those without a row.
+            n_rows) of ones and zeros, ``factor`` (n_tasks, n_rows, n_rows) the Cholesky
+            factor of the covariance K of the targets, ``alpha`` (n_tasks, n_rows,
+            n_outputs) the product of K^-1 and the targets' deviations from ``level``
+            (n_tasks, n_outputs) and the linear part of the mean. With classes of a
+            task's own, ``absent`` (n_tasks, n_classes) tells those without a row.
         """
         return self._posterior(self.features(support.X), support)
 
@@ -278,7 +279,7 @@ class DeepKernelLearner(Learner):
         residual = self._residual(features, support, level)
         state = {
             "features": features,
-            "mask": support.mask.to(features.dtype),
+            "mask": (support.mask > 0).to(features.dtype),
             "factor": factor,
             "alpha": torch.cholesky_solve(residual, factor),
             "level": level,
@@ -351,17 +352,21 @@ class DeepKernelLearner(Learner):
             targets = rows.y.to(features.dtype)[..., None]
         else:
             targets = 2 * F.one_hot(rows.y, rows.n_classes).to(features.dtype) - 1
-        return (targets - self._prior(features, level)) * rows.mask[..., None]
+        return (targets - self._prior(features, level)) * (rows.mask > 0)[..., None]
 
     def _factor(
         self,
         features: Tensor,  # shape: (n_tasks, n_rows, n_features)
         mask: Tensor,  # shape: (n_tasks, n_rows)
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_rows)
-        """Cholesky factor of the targets' covariance; padding has the unit matrix's."""
-        mask = mask.to(features.dtype)
+        """Cholesky factor of the targets' covariance; padding has the unit matrix's.
+
+        A row of weight w has the noise's variance divided by w.
+        """
+        mask, weight = (mask > 0).to(features.dtype), mask.to(features.dtype)
         gram = self.covariance(features, features) * mask[:, :, None] * mask[:, None]
-        noise = self.noise_variance() * mask + (1 - mask)
+        noise = self.noise_variance() * mask / torch.where(mask > 0, weight, 1)
+        noise = noise + (1 - mask)
         return jittered_cholesky(gram + noise.diag_embed(), mask)
 
     def auto_chunk_size(self, episodes: Episodes) -> int:

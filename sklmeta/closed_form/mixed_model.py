@@ -26,7 +26,7 @@ from sklmeta.mixed_models.families import FAMILIES, Family
 from sklmeta.mixed_models.generalised import GeneralisedMixedModel
 from sklmeta.mixed_models.laplace_posterior import Posterior
 from sklmeta.mixed_models.linear import LinearMixedModel, fit_linear
-from sklmeta.mixed_models.moments import moments_of
+from sklmeta.mixed_models.moments import Moments, moments_of
 from sklmeta.mixed_models.own_noise import fit_own_noise
 from sklmeta.mixed_models.posterior import coefficients, posterior
 
@@ -40,6 +40,7 @@ class TaskCoefficients(NamedTuple):
     X: NDArray  # shape: (n_samples, n_features)
     y: NDArray  # shape: (n_samples,)
     codes: IntArray  # shape: (n_samples,)
+    weight: Floats | None = None  # shape: (n_samples,); None is one each
 
 
 class MixedModelRegressor(RegressorMixin, OneOutput, MixedModel):
@@ -214,25 +215,27 @@ class MixedModelRegressor(RegressorMixin, OneOutput, MixedModel):
             family.check(y)
             return self._learn_family(table, family)
         check_precision(y, X.dtype)
-        random = self._measure(X, y, scale_y=True)
-        moments = moments_of(self._units, X, y, table.codes, table.n_tasks)
+        random = self._measure(table, scale_y=True)
+        moments = self._moments(table)
         model = fit_linear(moments, random, reml=self.reml, **self._how)
         if self.noise == "per_task":
             model = fit_own_noise(moments, model, **self._how)
         self._keep(model)
-        self._n_rows = len(y)
+        self._n_rows = float(moments.n_rows.sum())
         self._random_effects = coefficients(model, moments) - model.coef
         return TaskCoefficients(model.coef[None], X[:0], y[:0], table.codes[:0])
 
+    def _moments(self, table: Table) -> Moments:
+        rows = table.X, table.y.astype(np.float64, copy=False), table.codes
+        return moments_of(self._units, *rows, table.n_tasks, table.weight)
+
     def _specialise(self, table: Table) -> TaskCoefficients | Posterior:
-        X, y = table.X, table.y.astype(np.float64, copy=False)
-        family = self._family
+        X, y, family = table.X, table.y.astype(np.float64, copy=False), self._family
         if family is not None:
             family.check(y)
             return self._condition(table, family)
-        moments = moments_of(self._units, X, y, table.codes, table.n_tasks)
-        coef = coefficients(self._linear, moments)
-        return TaskCoefficients(coef, X, y, table.codes)
+        coef = coefficients(self._linear, self._moments(table))
+        return TaskCoefficients(coef, X, y, table.codes, table.weight)
 
     @property
     def _family(self) -> Family | None:
@@ -253,9 +256,7 @@ class MixedModelRegressor(RegressorMixin, OneOutput, MixedModel):
             return self._without_own_row(table, model, family)[:, 0]
         assert isinstance(model, TaskCoefficients)
         X, y, codes = model.X, model.y, model.codes
-        known = posterior(
-            self._linear, moments_of(self._units, X, y, codes, table.n_tasks)
-        )
+        known = posterior(self._linear, self._moments(table))
         design = np.column_stack([self._units.rows(X), np.ones(len(X))])
         leverage = known.leverage(torch.from_numpy(design), torch.from_numpy(codes))
         return y - (y - self._predict(X, codes, model)) / (1 - leverage.numpy())
@@ -276,9 +277,8 @@ class MixedModelRegressor(RegressorMixin, OneOutput, MixedModel):
         return self._units.y.undo(mean).astype(self._dtype)
 
     def _mean_and_std(self, X: NDArray, codes: IntArray, model: Posterior) -> NDArray:
-        family = self._family
-        assert family is not None
-        return self._predictive(X, codes, model, family)
+        assert self._family is not None
+        return self._predictive(X, codes, model, self._family)
 
     @as_if_alone()
     def predict(
@@ -322,9 +322,9 @@ class MixedModelRegressor(RegressorMixin, OneOutput, MixedModel):
         asked, which = np.unique(codes, return_inverse=True)
         kept = np.isin(model.codes, asked)
         support = np.searchsorted(asked, model.codes[kept])
-        moments = moments_of(
-            self._units, model.X[kept], model.y[kept], support, len(asked)
-        )
+        weights = None if model.weight is None else model.weight[kept]
+        rows = model.X[kept], model.y[kept], support
+        moments = moments_of(self._units, *rows, len(asked), weights)
         known, std = posterior(self._linear, moments), np.empty(len(X))
         for start in range(0, len(X), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)

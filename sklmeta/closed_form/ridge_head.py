@@ -70,6 +70,8 @@ class RidgeHeadLearner(RawFeaturesLearner):
     Closed-Form Solvers", ICLR 2019.
     """
 
+    takes_weights = True
+
     def __init__(
         self, spec: TaskSpec, encoder: nn.Module | None, *, solver: str = "ridge"
     ):
@@ -178,9 +180,10 @@ class RidgeHeadLearner(RawFeaturesLearner):
         support: Rows,
     ) -> State:
         # Rows of zeros with targets of zero add nothing to the solution.
-        mask = support.mask.to(features.dtype)[..., None]
-        features = features * mask
-        targets = self._targets(support, mask)
+        weight = support.mask.to(features.dtype)[..., None]
+        root = weight.sqrt() if self.solver == "ridge" else (weight > 0).to(weight)
+        features = features * root
+        targets = self._targets(support, root)
         if self.spec.kind == TaskKind.OWN:
             prior = features.new_zeros(features.shape[2], support.n_classes)
         else:
@@ -190,9 +193,11 @@ class RidgeHeadLearner(RawFeaturesLearner):
             head = prior + design.ridge(targets - features @ prior)
         else:
             n_steps = TRAINING_STEPS if self.training else None
-            head = logistic_heads(features, targets, prior, self.penalty(), n_steps)
+            given = features, targets, weight, prior, self.penalty()
+            head = logistic_heads(*given, n_steps)
         if self.spec.kind == TaskKind.OWN:
-            return {"head": head, "counts": (targets + mask).sum(1) / 2}
+            members = F.one_hot(support.y, support.n_classes) * weight
+            return {"head": head, "counts": members.sum(1)}
         return {"head": head}
 
     def _targets(

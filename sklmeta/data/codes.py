@@ -74,6 +74,30 @@ def check_task(
     return rank[codes], labels[order]
 
 
+def check_order(X: Any, task: Any) -> None:
+    """Refuse labels that have the index of X in another order.
+
+    Rows are matched by their place, as everywhere in scikit-learn.
+
+    Raises
+    ------
+    ValueError
+        If both have an index of pandas, of the same labels, in different orders.
+    """
+    one, other = getattr(X, "index", None), getattr(task, "index", None)
+    if not isinstance(one, pd.Index) or not isinstance(other, pd.Index):
+        return
+    if len(one) != len(other) or one.equals(other):
+        return
+    places = np.unique(one.get_indexer_for(other))
+    if len(places) >= len(one) and places[0] >= 0:
+        raise ValueError(
+            "task has the rows of X in another order, by its index. Rows are matched by "
+            "their place: pass task.loc[X.index], or task.to_numpy() if the places are "
+            "right."
+        )
+
+
 def refuse_task(weight: Any, tasks: Any) -> None:
     """Refuse labels of tasks where a scorer expects weights of rows.
 
@@ -95,12 +119,19 @@ def refuse_task(weight: Any, tasks: Any) -> None:
 
 
 def group_means(
-    values: NDArray[Any], codes: IntArray, n_groups: int
+    values: NDArray[Any],
+    codes: IntArray,
+    n_groups: int,
+    weight: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:  # shape: (n_groups, ...); no group may be empty
     order, offsets = group_rows(codes, n_groups)
-    totals = np.add.reduceat(values[order].astype(np.float64), offsets[:-1], axis=0)
-    sizes = np.diff(offsets)
-    return totals / sizes.reshape(-1, *[1] * (totals.ndim - 1))
+    ranked, sizes = values[order].astype(np.float64), np.diff(offsets)
+    columns = [1] * (ranked.ndim - 1)
+    if weight is not None:
+        ranked = ranked * weight[order].reshape(-1, *columns)
+        sizes = np.bincount(codes, weight, minlength=n_groups)
+    totals = np.add.reduceat(ranked, offsets[:-1], axis=0)
+    return totals / sizes.reshape(-1, *columns)
 
 
 def group_rows(

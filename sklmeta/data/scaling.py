@@ -43,12 +43,15 @@ class Scaling(NamedTuple):
         return 1.0 if self.scale is None else self.scale
 
     @classmethod
-    def of(cls, X: NDArray, *, common: bool = False) -> Scaling:
+    def of(
+        cls, X: NDArray, *, common: bool = False, weight: NDArray | None = None
+    ) -> Scaling:
         """Measure the columns of X (n_samples,) or (n_samples, n_features).
 
-        With `common`, all columns have one scale, the root of their mean variance.
+        With `common`, all columns have one scale, the root of their mean variance;
+        `weight` says how often each row counts.
         """
-        n_rows = 0
+        n_rows: float = 0
         largest, mean, square = (np.zeros(X.shape[1:]) for _ in range(3))
         for block in row_blocks(X):
             rows = np.asarray(X[block], dtype=np.float64)
@@ -56,17 +59,19 @@ class Scaling(NamedTuple):
             larger = np.maximum(largest, np.abs(rows).max(axis=0))
             unit = np.where(larger > 0, larger, 1.0)
             rows = rows / unit
-            block_mean = rows.sum(axis=0) / len(rows)
+            counts = None if weight is None else weight[block]
+            n_counted = len(rows) if counts is None else counts.sum()
+            block_mean = _total(rows, counts) / n_counted
             rows -= block_mean
             # Merging two means and sums of squares (Chan, Golub and LeVeque, 1983)
             # reads the data once, which may be on disk.
             old = largest / unit
-            share = len(rows) / (n_rows + len(rows))
+            share = n_counted / (n_rows + n_counted)
             step = block_mean - mean * old
-            square = square * old**2 + np.square(rows).sum(axis=0)
+            square = square * old**2 + _total(np.square(rows), counts)
             square += step**2 * (n_rows * share)
             mean = mean * old + step * share
-            largest, n_rows = larger, n_rows + len(rows)
+            largest, n_rows = larger, n_rows + n_counted
         unit = np.where(largest > 0, largest, 1.0)
         deviation = np.sqrt(square / n_rows)
         # A column of one value has a deviation of rounding errors.
@@ -105,6 +110,10 @@ class Scaling(NamedTuple):
         if self.mean is None or self.scale is None:
             return z
         return z * self.scale + self.mean
+
+
+def _total(rows: NDArray, weight: NDArray | None) -> Any:
+    return rows.sum(axis=0) if weight is None else weight @ rows
 
 
 def check_features(

@@ -27,7 +27,8 @@ class Rows(NamedTuple):
         Class index (long), or target (float).
 
     mask : Tensor of shape (n_tasks, n_rows)
-        1 for a real row, 0 for padding.
+        1 for a real row, 0 for padding. In supports that a learner with `takes_weights`
+        adapts to it may be any weight above 0: how often the row counts.
 
     n_classes : int, default=0
         Width of the class dimension; 0 for regression.

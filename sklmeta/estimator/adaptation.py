@@ -79,6 +79,9 @@ def adapt_to(
         Steps of adaptation that had to be shortened or dropped.
     """
     X, y = _tensors(fitted, table, device)
+    weight = None
+    if table.weight is not None:
+        weight = with_zero_row(table.weight, device, torch_dtype(fitted.dtype))
     order, offsets = group_rows(table.codes, table.n_tasks)
     sizes = np.diff(offsets)
     chunks: list[Chunk] = []
@@ -89,6 +92,8 @@ def adapt_to(
         n_classes = fitted.n_classes if ways is None else int(ways.max())
         index = take_padded(order, index)
         support = gather(index, X, y, n_classes=n_classes, ways=ways)
+        if weight is not None:
+            support = support._replace(mask=support.mask * weight[index])
         state = adapt(learner, support)
         n_guarded += int(state.pop("n_guarded", np.zeros(1)).sum())
         rows = {"X": support.X, "y": support.y, "mask": support.mask}

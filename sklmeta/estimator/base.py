@@ -98,53 +98,20 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
         NonFiniteLossError
             If the meta-loss stops being finite; the last good epoch's state is kept.
         """
+        return self._fit_or_restore(X, y, task)
+
+    def _fit_or_restore(self, *given: Any) -> Self:
+        """Fit to what `fit` was given; an earlier fit survives what fails."""
         own = self.__dict__
         before = dict(own)
         try:
-            error = self._fit(X, y, task)
+            error = self._fit(*given)
         except BaseException:  # also Ctrl-C: an earlier fit is kept, or none is left
             own.clear()
             own.update(before)
             raise
         if error is not None:
             raise error
-        return self
-
-    @as_if_alone()
-    def adapt(
-        self, X: Any, y: ArrayLike | None = None, task: ArrayLike | None = None
-    ) -> Self:
-        """Adapt to one task, or to many at once, in place.
-
-        It always starts from what `fit` learned, never from an earlier task. For an
-        adapted copy see `sklmeta.adapted`.
-
-        Parameters
-        ----------
-        X : {array-like, data frame} of shape (n_samples, n_features) or collection
-            The support: labelled rows of the task; or a collection of supports, alone.
-
-        y : array-like of shape (n_samples,), default=None
-            Their classes, or targets.
-
-        task : array-like of shape (n_samples,), default=None
-            Label of every row's task: the rows are supports of many tasks then, and
-            ``predict(X, task=...)`` takes each row's own model.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If the support is empty or does not fit what `fit` saw; an earlier
-            adaptation is kept.
-        """
-        check_is_fitted(self)
-        X, y, task, _ = unpack_collection(X, y, task)
-        table = self._support_table(X, y, task)
-        self._adapt_to(table, None if task is None else table.labels)
         return self
 
     @as_if_alone()
@@ -312,9 +279,11 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
 
     # State --------------------------------------------------------------------
 
-    def _fit(self, X: Any, y: Any, task: Any) -> BaseException | None:
+    def _fit(
+        self, X: Any, y: Any, task: Any, weight: NDArray[Any] | None = None
+    ) -> BaseException | None:
         """Fit; an error that is returned is raised once what was learned is kept."""
-        table = self._fit_table(X, y, task)
+        table = self._fit_table(X, y, task)._replace(weight=weight)
         self.__dict__.update(self._attributes_of(table, None))
         self.__dict__.update(self._attributes_of(table, self._learn(table)))
         return None
@@ -346,19 +315,6 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
     def _task_kind(self) -> TaskKind:
         """What `fit` took the targets to be."""
         return fitted_kind(self)
-
-    def reset_adaptation(self) -> Self:
-        """Go back to the state that `fit` left: zero shots, or the one table.
-
-        Returns
-        -------
-        self
-        """
-        check_is_fitted(self)
-        self._adaptation = self._initial_adaptation
-        if self._adaptation.classes is not None:
-            self.classes_ = self._adaptation.classes
-        return self
 
     def _select(self, X: Any, task: Any) -> tuple[Any, IntArray, Any]:
         """Validate the rows and find each one's model."""

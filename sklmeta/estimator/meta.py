@@ -237,6 +237,12 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
             models, self.n_guarded_ = adapt_to(learner, fitted, table, device)
         return models
 
+    def _why_no_weights(self, weight: NDArray) -> str:
+        with self._lent_learner() as learner:
+            if learner.takes_weights and learner.adapt_mixes_rows:
+                return "its module looks at several rows together, weights or not"
+            return "" if learner.takes_weights else learner.why_no_weights
+
     def _leave_one_out(self, table: Table, model: TaskModels) -> NDArray | None:
         if self.transductive:
             return None

@@ -19,9 +19,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from sklmeta._version import __version__
 from sklmeta.data.codes import IntArray, check_task
+from sklmeta.data.frames import plain_rows, rows_of_plain
 from sklmeta.data.kinds import TaskKind
-from sklmeta.data.own_classes import SupportClasses
+from sklmeta.data.own_classes import SupportClasses, own_classes
+from sklmeta.data.rows import LEAVE_ON_DISK
 from sklmeta.data.scaling import Scaling
+from sklmeta.data.stacking import stacked_rows
+from sklmeta.data.table import Table
+from sklmeta.data.weights import joined_weights
 from sklmeta.exceptions import VersionMismatchWarning, warn
 from sklmeta.learners.learner import Learner
 
@@ -84,6 +89,54 @@ class TaskModels(NamedTuple):
         return cls(chunks, None if own is None else SupportClasses(**own))
 
 
+class KeptRows(NamedTuple):
+    """The rows of the one task that is adapted to, as validation left them."""
+
+    X: Any
+    y: NDArray
+    kind: TaskKind
+    classes: NDArray | None
+    class_index: IntArray | None
+    weight: NDArray | None
+
+    @classmethod
+    def of(cls, table: Table) -> KeptRows:
+        """Keep what `followed_by` needs."""
+        kept = cls(*(getattr(table, name) for name in cls._fields))
+        if isinstance(kept.X, np.ndarray) and kept.X.nbytes < LEAVE_ON_DISK:
+            # It may be the user's own array, which is free to change.
+            kept = kept._replace(X=kept.X.copy())
+        return kept._replace(y=kept.y.copy())
+
+    def followed_by(self, more: Table) -> Table:
+        """Put more rows of the task behind these."""
+        n, n_more = len(self.y), len(more.y)
+        table = more._replace(
+            X=stacked_rows([self.X, more.X]),
+            y=np.concatenate([self.y, more.y]),
+            codes=np.zeros(n + n_more, dtype=np.intp),
+            weight=joined_weights(self.weight, n, more.weight, n_more),
+        )
+        if self.kind == TaskKind.OWN:
+            index, own = own_classes(table.y, table.codes, 1)
+            return table._replace(classes=own.classes, class_index=index, own=own)
+        if self.class_index is None or more.class_index is None:
+            return table
+        index = np.concatenate([self.class_index, more.class_index])
+        return table._replace(class_index=index)
+
+    def plain(self) -> dict[str, Any] | None:
+        """Turn into arrays and plain values; None where rows cannot be."""
+        X = plain_rows(self.X)
+        return None if X is None else {**self._asdict(), "X": X, "kind": str(self.kind)}
+
+    @classmethod
+    def restore(cls, plain: Mapping[str, Any]) -> KeptRows:
+        """Make the record of what `plain` made of it."""
+        X, kind = rows_of_plain(plain["X"]), TaskKind(plain["kind"])
+        return cls(**{**plain, "X": X, "kind": kind})
+
+
 class Adaptation(NamedTuple):
     """What an estimator is adapted to, and what predicts for it."""
 
@@ -91,6 +144,8 @@ class Adaptation(NamedTuple):
     labels: NDArray | None  # shape: (n_tasks,); None is one task without a label
     shots: IntArray  # shape: (n_tasks,); support rows, per class if classes are its own
     classes: NDArray | None  # the estimator's `classes_`; None for regression
+    sizes: IntArray | None = None  # shape: (n_tasks,); rows; early versions forgot
+    support: KeptRows | None = None  # of a single task, for `adapt_more`
 
     def codes_of(self, task: ArrayLike | None, n_samples: int) -> IntArray:
         """Find whose model each row wants.
@@ -126,6 +181,8 @@ class Adaptation(NamedTuple):
 
 def plain(value: Any) -> Any:
     """Turn records, also those within, into dictionaries."""
+    if isinstance(value, KeptRows):
+        return value.plain()
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return {name: plain(item) for name, item in value._asdict().items()}
     if isinstance(value, list):
@@ -203,7 +260,10 @@ class RecordsMixin:
             if name in new:
                 model = new[name]["model"]
                 model = None if model is None else self._restore(model)
-                new[name] = Adaptation(**{**new[name], "model": model})
+                support = new[name].get("support")
+                support = None if support is None else KeptRows.restore(support)
+                changed = {"model": model, "support": support}
+                new[name] = Adaptation(**{**new[name], **changed})
         if "_fitted" in new:
             if hasattr(type(self), "start"):  # early versions began from nothing
                 new.setdefault("start", None)

@@ -41,9 +41,16 @@ class _Support(NamedTuple):
     X: Any
     y: Any
     task: Any
+    sample_weight: Any = None
 
 
-def adapted(model: Any, X: Any, y: ArrayLike, task: ArrayLike | None = None) -> Any:
+def adapted(
+    model: Any,
+    X: Any,
+    y: ArrayLike,
+    task: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> Any:
     """Return a copy of a fitted model that is adapted to a task; leave `model` alone.
 
     It is to ``adapt`` what ``sorted`` is to ``list.sort``. The copy shares the
@@ -68,6 +75,10 @@ def adapted(model: Any, X: Any, y: ArrayLike, task: ArrayLike | None = None) -> 
         ``predict(X, task=...)``. Inside a container that needs
         ``sklearn.config_context(enable_metadata_routing=True)``. None means that all
         rows belong to one task.
+
+    sample_weight : array-like of shape (n_support,), default=None
+        How often each support row counts, passed to ``adapt``. Steps of a pipeline that
+        transform the rows do not look at it.
 
     Returns
     -------
@@ -96,11 +107,12 @@ def adapted(model: Any, X: Any, y: ArrayLike, task: ArrayLike | None = None) -> 
     """
 
     def adapt(estimator: Adaptable, support: Any) -> Any:
-        metadata = {} if support.task is None else {"task": support.task}
+        given = {"task": support.task, "sample_weight": support.sample_weight}
+        metadata = {name: value for name, value in given.items() if value is not None}
         estimator.adapt(support.X, support.y, **metadata)
         return estimator
 
-    return _rebuild(model, adapt, _Support(X, y, task), "adapted()")
+    return _rebuild(model, adapt, _Support(X, y, task, sample_weight), "adapted()")
 
 
 def rebuilt(

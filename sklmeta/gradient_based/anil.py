@@ -50,6 +50,7 @@ class ANILLearner(Learner):
     """
 
     encoder: nn.Module
+    takes_weights = True
 
     def __init__(
         self,
@@ -77,7 +78,7 @@ class ANILLearner(Learner):
             # given.
             return joined(*prototype_head(support.X[..., :-1], support))
         weight, bias = self.head.weight, self.head.bias
-        n_tasks, n_outputs = len(support.X), support.n_classes or 1
+        n_tasks, n_outputs = len(support.X), support.n_classes or len(bias)
         return joined(
             weight.expand(n_tasks, n_outputs, weight.shape[1]),
             bias.expand(n_tasks, n_outputs),
@@ -184,7 +185,8 @@ class ANILClassifier(MetaClassifierMixin, _ANILParameters):
     ``lr=0.003``, `lr_schedule`, `optimizer`, `optimizer_params`, `weight_decay`,
     ``max_grad_norm=1.0``, `chunk_size`, `early_stopping`, `validation_fraction`,
     `n_iter_no_change` and `callbacks`; and for `standardize`, `transductive`, `device`,
-    `compile`, `n_threads`, `random_state`, `verbose` and `warm_start`.
+    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir` and
+    `warm_start`.
 
     Attributes
     ----------
@@ -259,7 +261,8 @@ class ANILRegressor(MetaRegressorMixin, _ANILParameters):
     ``lr=0.003``, `lr_schedule`, `optimizer`, `optimizer_params`, `weight_decay`,
     ``max_grad_norm=1.0``, `chunk_size`, `early_stopping`, `validation_fraction`,
     `n_iter_no_change` and `callbacks`; and for `standardize`, `transductive`, `device`,
-    `compile`, `n_threads`, `random_state`, `verbose` and `warm_start`.
+    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir` and
+    `warm_start`.
 
     Attributes
     ----------

@@ -68,6 +68,8 @@ class Learner(nn.Module):
     phase: tuple[bool, ...] = ()  # of the training, where `meta_loss` depends on it
     decayed: str = ""  # pattern of the parameters on which `weight_decay` acts
     encoder: nn.Module | None  # set by those that have one
+    takes_weights = False  # in `adapt`: whether a mask of 2 is the same row twice
+    why_no_weights = "its learner does not say that it takes them"
 
     def __init__(self, spec: TaskSpec):
         super().__init__()

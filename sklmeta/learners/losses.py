@@ -53,13 +53,18 @@ def masked_mean(
         A number for each row, padding included.
 
     mask : Tensor of shape (n_tasks, n_rows)
-        1 for a real row, 0 for padding.
+        1 for a real row, or its weight; 0 for padding.
 
     Returns
     -------
     Tensor of shape (n_tasks,)
     """
-    return (values * mask).sum(1) / mask.sum(1).clamp(min=1)
+    return (values * mask).sum(1) / or_one(mask.sum(1))
+
+
+def or_one(total: Tensor) -> Tensor:
+    """Sums of weights to divide by: 1 where there is no row, and the sum is zero."""
+    return torch.where(total > 0, total, 1)
 
 
 def row_loss(

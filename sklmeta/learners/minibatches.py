@@ -47,7 +47,7 @@ def minibatches(
     n_tasks, width = support.mask.shape
     if width <= batch_size:
         return [support] * n_steps
-    n_rows = support.mask.sum(1).long()[:, None]  # (n_tasks, 1)
+    n_rows = (support.mask > 0).sum(1)[:, None]  # (n_tasks, 1)
     n_passes = _n_passes(n_rows, n_steps, batch_size)
     keys = _keys(n_tasks, n_passes, width, generator).to(support.X.device)
     # Padding comes last in every order.
@@ -65,7 +65,7 @@ def minibatches(
     tasks = torch.arange(n_tasks, device=rows.device)[:, None]
     at = by_step(rows)
     X, y = support.X[tasks, at], support.y[tasks, at]
-    mask = by_step(real.to(support.mask.dtype))
+    mask = by_step(real.to(support.mask.dtype)) * support.mask[tasks, at]
     return [support._replace(X=X[k], y=y[k], mask=mask[k]) for k in range(n_steps)]
 
 

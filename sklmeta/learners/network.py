@@ -26,7 +26,7 @@ from sklmeta.learners.encoders import (
 )
 from sklmeta.learners.engine import Engine, Parameters, linear_stack, looped
 from sklmeta.learners.learner import Learner, State, TaskSpec
-from sklmeta.learners.losses import row_loss
+from sklmeta.learners.losses import or_one, row_loss
 from sklmeta.learners.task_spec import width_of
 
 ENGINES = ("auto", "adjoint", "batched", "vmap", "loop")
@@ -70,6 +70,7 @@ class AdaptedNetwork(Learner):
     """
 
     encoder: nn.Module
+    takes_weights = True
 
     def __init__(
         self,
@@ -290,6 +291,6 @@ def prototype_head(
     """The linear form of squared distances to the class means."""
     member = F.one_hot(support.y, support.n_classes).to(features.dtype)
     member = member * support.mask[..., None]  # (n_tasks, n_rows, n_classes)
-    n_rows = member.sum(1)[..., None].clamp(min=1)
+    n_rows = or_one(member.sum(1))[..., None]
     prototypes = member.mT @ features / n_rows
     return 2 * prototypes, -prototypes.square().sum(-1)

@@ -59,6 +59,7 @@ class EmbeddingLearner(Learner):
     """
 
     encoder: nn.Module
+    takes_weights = True
 
     def __init__(
         self,
@@ -149,7 +150,7 @@ def class_indicators(
     support: Rows,
     dtype: torch.dtype,
 ) -> Tensor:  # shape: (n_tasks, 1, n_rows, n_classes)
-    """One where a real row is of a class, the same for every member."""
+    """The weight, 1, of a real row of a class, the same for every member."""
     indicators = F.one_hot(support.y, support.n_classes).to(dtype)
     return (indicators * support.mask[..., None])[:, None]
 

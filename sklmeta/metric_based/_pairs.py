@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sklmeta.learners.losses import or_one
+
 
 def pair_weights(
     same: Tensor,  # shape: (n_tasks, n_query, n_support + n_query)
@@ -38,6 +40,7 @@ def pair_cross_entropy(odds: Tensor, same: Tensor) -> Tensor:
 def class_maxima(
     odds: Tensor,  # shape: (n_tasks, n_rows, n_remembered); -inf for padding
     y: Tensor,  # same shape
+    weight: Tensor,  # same shape, or broadcast to it; without a say here
     counts: Tensor,  # shape: (n_tasks, 1, n_classes)
     learned: Tensor | None,  # shape: (n_tasks, n_rows, n_classes)
 ) -> Tensor:  # shape: (n_tasks, n_rows, n_classes)
@@ -49,27 +52,36 @@ def class_maxima(
 def class_means(
     odds: Tensor,  # shape: (n_tasks, n_rows, n_remembered); -inf for padding
     y: Tensor,  # same shape
+    weight: Tensor,  # same shape, or broadcast to it
     counts: Tensor,  # shape: (n_tasks, 1, n_classes)
     learned: Tensor | None,  # shape: (n_tasks, n_rows, n_classes)
 ) -> Tensor:  # shape: (n_tasks, n_rows, n_classes)
-    odds = odds.masked_fill(odds == -torch.inf, 0.0)
+    odds = weight * odds.masked_fill(odds == -torch.inf, 0.0)
     sums = odds.new_zeros(*odds.shape[:2], counts.shape[-1]).scatter_add(2, y, odds)
-    return (sums if learned is None else sums + learned) / counts.clamp(min=1)
+    return (sums if learned is None else sums + learned) / or_one(counts)
 
 
 def votes(
     odds: Tensor,  # shape: (n_tasks, n_rows, n_remembered); -inf for padding
     y: Tensor,  # same shape
+    weight: Tensor,  # same shape, or broadcast to it
     learned: Tensor | None,  # shape: (n_tasks, n_rows, n_classes)
     n_neighbors: int,
     like: Tensor,  # shape: (n_tasks, n_rows, n_classes)
 ) -> Tensor:  # shape: (n_tasks, n_rows, n_classes)
-    """Number of the nearest remembered rows of each class."""
+    """Number of the nearest remembered rows of each class, as often as these count."""
+    weight = weight.expand_as(odds)
     if learned is not None:
         classes = torch.arange(like.shape[-1], device=y.device).expand_as(like)
         odds = torch.cat([odds, learned.detach()], dim=2)
+        weight = torch.cat([weight, torch.ones_like(learned)], dim=2)
         y = torch.cat([y, classes], dim=2)
-    nearest = odds.topk(min(n_neighbors, odds.shape[2]), dim=2)
-    voted = (nearest.values > -torch.inf).to(like.dtype)
+    light = bool(((weight > 0) & (weight < 1)).any())  # more of them are neighbours
+    n_seen = odds.shape[2] if light else min(n_neighbors, odds.shape[2])
+    nearest = odds.topk(n_seen, dim=2)
+    voted = weight.gather(2, nearest.indices) * (nearest.values > -torch.inf)
+    # The last of the neighbours may count in part.
+    before = voted.cumsum(2) - voted
+    voted = torch.minimum(voted, (n_neighbors - before).clamp(min=0))
     index = y.gather(2, nearest.indices)
     return torch.zeros_like(like).scatter_add(2, index, voted)

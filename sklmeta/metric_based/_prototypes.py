@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Rows
 from sklmeta.learners.learner import State, TaskSpec
+from sklmeta.learners.losses import or_one
 from sklmeta.metric_based._embedding import EmbeddingLearner
 
 
@@ -92,4 +93,4 @@ def class_means(
     features: Tensor,  # shape: (n_tasks, n_members, n_rows, d)
     indicators: Tensor,  # shape: (n_tasks, 1, n_rows, n_classes)
 ) -> Tensor:  # shape: (n_tasks, n_members, n_classes, d); 0 for an absent class
-    return indicators.mT @ features / indicators.sum(2)[..., None].clamp(min=1)
+    return indicators.mT @ features / or_one(indicators.sum(2))[..., None]

@@ -114,7 +114,7 @@ class MatchingLearner(EmbeddingLearner):
         state : dict
             ``rows`` (n_tasks, n_members, n_rows, d) and, if `raw`, ``raw_rows``
             (n_tasks, 1, n_rows, n_raw); ``classes`` (n_tasks, n_rows);
-            ``log_weights`` (n_tasks, n_rows), minus infinity for padding;
+            ``log_weights`` (n_tasks, n_rows), 0 or, for padding, minus infinity;
             ``present`` (n_tasks, n_classes), whether a class has a row.
         """
         rows = self._features(support.X)
@@ -124,9 +124,7 @@ class MatchingLearner(EmbeddingLearner):
         state = {
             "rows": rows.masked_fill(~kept[:, None, :, None], 0),
             "classes": support.y.masked_fill(~kept, 0),
-            "log_weights": torch.zeros_like(support.mask).masked_fill(
-                ~kept, -torch.inf
-            ),
+            "log_weights": support.mask.log(),
             "present": present,
         }
         if self.raw:
@@ -242,7 +240,7 @@ class MatchingNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameter
     ``weight_decay=1.0``, `max_grad_norm`, `chunk_size`, `early_stopping`,
     `validation_fraction`, `n_iter_no_change` and `callbacks`; and for
     ``standardize="auto"``, `transductive`, `device`, `compile`, `n_threads`,
-    `random_state`, `verbose` and `warm_start`.
+    `random_state`, `verbose`, `max_time`, `checkpoint_dir` and `warm_start`.
 
     Attributes
     ----------

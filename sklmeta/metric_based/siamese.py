@@ -95,7 +95,8 @@ class SiameseLearner(EmbeddingLearner):
             raise ValueError(f"predict_by must be one of {RULES}, got {predict_by!r}.")
         self.loss = loss
         self.margin = margin
-        self.predict_by = predict_by
+        self.predict_by, self.takes_weights = predict_by, predict_by != "nearest"
+        self.why_no_weights = "a row twice is no nearer; take predict_by='mean'"
         self.n_neighbors = n_neighbors
         width = spec.n_features_out
         self.offset = nn.Parameter(torch.tensor(1.0))  # b
@@ -152,7 +153,7 @@ class SiameseLearner(EmbeddingLearner):
         -------
         state : dict
             ``embedded`` (n_tasks, n_rows, d); ``y`` (n_tasks, n_rows), the class, or -1
-            for padding; ``counts`` (n_tasks, n_classes).
+            for padding; ``weight`` (n_tasks, n_rows); ``counts`` (n_tasks, n_classes).
         """
         return self._remember(self.embed(support.X), support)
 
@@ -162,6 +163,7 @@ class SiameseLearner(EmbeddingLearner):
         return {
             "embedded": embedded,
             "y": torch.where(real, support.y, -1),
+            "weight": support.mask,
             "counts": counts.scatter_add(1, support.y, support.mask),
         }
 
@@ -228,6 +230,7 @@ class SiameseLearner(EmbeddingLearner):
         distance: Tensor,  # shape: (n_tasks, n_rows, n_remembered)
     ) -> Tensor:  # shape: (n_tasks, n_rows, n_classes)
         y, counts = state["y"], state["counts"][:, None]  # (n_tasks, 1, n_classes)
+        weight = state.get("weight", (y >= 0).to(embedded))[:, None]
         with torch.no_grad():
             odds = self.log_odds(distance, self.offset)
             odds = odds.masked_fill((y < 0)[:, None], -torch.inf)
@@ -238,12 +241,12 @@ class SiameseLearner(EmbeddingLearner):
             learned = self.log_odds(to_class, self.class_offset)
             counts = counts + 1
         pool = class_means if self.predict_by == "mean" else class_maxima
-        pooled = pool(odds, y, counts, learned)
+        pooled = pool(odds, y, weight, counts, learned)
         absent = counts == 0
         logits = pooled.masked_fill(absent, 0.0) * self.log_temperature.exp()
         logits = logits.masked_fill(absent, -torch.inf)
         if self.predict_by == "k_nearest":
-            won = votes(odds, y, learned, self.n_neighbors, logits)
+            won = votes(odds, y, weight, learned, self.n_neighbors, logits)
             # One more vote, shared out by the nearest row of each class: it breaks ties
             # and leaves no class without probability.
             total = won + logits.softmax(-1)
@@ -308,7 +311,8 @@ class SiameseClassifier(
     ``lr=0.01``, `lr_schedule`, `optimizer`, `optimizer_params`, `weight_decay`,
     `max_grad_norm`, `chunk_size`, `early_stopping`, `validation_fraction`,
     `n_iter_no_change` and `callbacks`; and for ``standardize="auto"``, `transductive`,
-    `device`, `compile`, `n_threads`, `random_state`, `verbose` and `warm_start`.
+    `device`, `compile`, `n_threads`, `random_state`, `verbose`, `max_time`,
+    `checkpoint_dir` and `warm_start`.
 
     Attributes
     ----------

@@ -26,8 +26,8 @@ class ClassRows(NamedTuple):
 
     fixed: Tensor  # shape: (n_tasks, n_classes, n_rows); logits
     kernel: Tensor  # shape: (n_tasks, 1, n_rows, n_rows); what their effects share
-    is_class: Tensor  # shape: (n_tasks, n_classes, n_rows); 0 where there is no row
-    mask: Tensor  # shape: (n_tasks, 1, n_rows)
+    is_class: Tensor  # shape: (n_tasks, n_classes, n_rows); a row's weight, or 0
+    weight: Tensor  # shape: (n_tasks, 1, n_rows); 0 where there is no row
 
 
 def find_class_modes(rows: ClassRows) -> Tensor:  # shape: (n_tasks, n_classes, n_rows)
@@ -39,7 +39,7 @@ def find_class_modes(rows: ClassRows) -> Tensor:  # shape: (n_tasks, n_classes, 
     value = _objective(rows, alpha, effect)
     open_ = torch.ones_like(value, dtype=torch.bool)
     for _ in range(MAX_STEPS):
-        p = (rows.fixed + effect).softmax(1) * rows.mask
+        p = (rows.fixed + effect).softmax(1) * rows.weight
         step = _newton(rows, p, effect) - alpha
         along = (rows.kernel @ step[..., None])[..., 0]
         decrement = (along * (rows.is_class - p - alpha)).sum((1, 2))
@@ -69,10 +69,11 @@ def _newton(rows: ClassRows, p: Tensor, effect: Tensor) -> Tensor:
     inner.diagonal(dim1=-2, dim2=-1).add_(1.0)
     inverse = torch.cholesky_inverse(cholesky(inner))
     gain = root[..., :, None] * inverse * root[..., None, :]
-    weighted = p * effect
-    b = weighted - p * weighted.sum(1, keepdim=True) + rows.is_class - p
+    weighted, there = p * effect, rows.weight > 0
+    mean = weighted.sum(1, keepdim=True) / torch.where(there, rows.weight, 1)
+    b = weighted - p * mean + rows.is_class - p
     c = gain @ (rows.kernel @ b[..., None])
-    total = gain.sum(1) + torch.diag_embed(1 - rows.mask[:, 0])
+    total = gain.sum(1) + torch.diag_embed((~there[:, 0]).to(p))
     shared = torch.cholesky_solve(c.sum(1), cholesky(total))
     return b - (c - gain @ shared[:, None])[..., 0]
 

@@ -117,6 +117,8 @@ def cells_of(
     index: IntArray,  # shape: (n_rows,); class
     n_tasks: int,
     n_classes: int,
+    *,
+    weight: Array | None = None,  # shape: (n_rows,); how often a row counts
 ) -> Cells:
     """Average the rows of each class of each task, with what was expected of it.
 
@@ -127,10 +129,12 @@ def cells_of(
     present, cell = np.unique(key, return_inverse=True)
     distinct = np.arange(n_tasks * n_classes) if shared else present
     where = np.searchsorted(distinct, present)
-    means, counts = np.zeros((len(distinct), Z.shape[1])), np.zeros_like(distinct)
+    counted = np.bincount(cell, weight)
+    means = np.zeros((len(distinct), Z.shape[1]))
+    counts = np.zeros(len(distinct), dtype=counted.dtype)
     if len(Z):
-        means[where] = group_means(Z, cell, len(present))
-        counts[where] = np.bincount(cell)
+        means[where] = group_means(Z, cell, len(present), weight)
+        counts[where] = counted
     classes = distinct % n_classes
     ways = np.bincount(distinct // n_classes, minlength=n_tasks)
     means = space.posterior(means, counts, classes if shared else 0)

@@ -69,7 +69,7 @@ class Family:
         """Derivatives in `log_dispersion` of the log-likelihood, and of its slopes."""
         raise NotImplementedError
 
-    def level(self, y: Tensor) -> float:
+    def level(self, y: Tensor, weight: Tensor) -> float:
         """Where the linear predictor is when nothing is known but the targets' mean."""
         return 0.0
 
@@ -230,9 +230,10 @@ class Poisson(Family):
                 f"has {y[wrong][0]:.6g}. For positive amounts take family='gamma'."
             )
 
-    def level(self, y: Tensor) -> float:
+    def level(self, y: Tensor, weight: Tensor) -> float:
         """Logarithm of the mean count."""
-        return math.log(max(float(y.mean()), 1 / (len(y) + 1)))
+        n_rows = float(weight.sum())
+        return math.log(max(float(weight @ y) / n_rows, 1 / (n_rows + 1)))
 
 
 class NegativeBinomial(Poisson):
@@ -338,10 +339,10 @@ class Gamma(Family):
                 "Drop or shift such rows, or take family='gaussian'."
             )
 
-    def level(self, y: Tensor) -> float:
+    def level(self, y: Tensor, weight: Tensor) -> float:
         """Logarithm of the mean amount."""
-        log = y.log()
-        return float(log.logsumexp(0)) - math.log(len(y))
+        total = float((y.log() + weight.log()).logsumexp(0))
+        return total - math.log(float(weight.sum()))
 
 
 def family_of_classes(n_classes: int, device: Any = None) -> Bernoulli | Multinomial:

@@ -32,16 +32,24 @@ class Units(NamedTuple):
 
     @classmethod
     def of(
-        cls, X: NDArray, y: NDArray, *, scale_y: bool = True, reduce: bool = True
+        cls,
+        X: NDArray,
+        y: NDArray,
+        *,
+        scale_y: bool = True,
+        reduce: bool = True,
+        weight: Floats | None = None,
     ) -> Units:
         """Measure the training rows; a wide table is reduced, if it may be."""
-        x_scaling = Scaling.of(X)
-        units = cls(x_scaling, Scaling.of(y) if scale_y else Scaling.identity())
-        most = max(1, min(MOST_COLUMNS, len(X) // ROWS_PER_COLUMN))
+        y_scaling = Scaling.of(y, weight=weight) if scale_y else Scaling.identity()
+        units = cls(Scaling.of(X, weight=weight), y_scaling)
+        n_counted = len(X) if weight is None else round(weight.sum())
+        most = max(1, min(MOST_COLUMNS, n_counted // ROWS_PER_COLUMN))
         if X.shape[1] <= most or not reduce:
             return units
         rows = units.rows(X)
-        _, vectors = np.linalg.eigh(rows.T @ rows)
+        counted = rows if weight is None else rows * weight[:, None]
+        _, vectors = np.linalg.eigh(rows.T @ counted)
         leading = vectors[:, : -most - 1 : -1]
         # An eigenvector's sign is arbitrary: its largest entry is made positive.
         largest = np.abs(leading).argmax(axis=0)
@@ -86,7 +94,7 @@ class Units(NamedTuple):
         shift[-1] = 0.0 if self.y.mean is None else float(self.y.mean)
         return linear * float(self.y.unit), shift
 
-    def log_likelihood(self, value: float, n_rows: int, *, restricted: bool) -> float:
+    def log_likelihood(self, value: float, n_rows: float, *, restricted: bool) -> float:
         """A log-likelihood in these units, as it is in the user's."""
         n_free = n_rows - (self.n_columns if restricted else 0)
         value -= n_free * float(np.log(self.y.unit))

@@ -67,7 +67,7 @@ class Seen(NamedTuple):
 class Memory(NamedTuple):
     """What is kept of the supports of some tasks."""
 
-    sizes: IntArray  # shape: (n_tasks,)
+    sizes: NDArray[Any]  # shape: (n_tasks,); rows, or what they weigh together
     support: Support
     mean: Floats  # shape: (n_tasks, n_values)
     deviation: Floats  # shape: (n_tasks, n_values)
@@ -131,33 +131,44 @@ def see(prior: Prior, X: Any) -> Seen:
 
 
 def remember(
-    prior: Prior, seen: Seen, y: NDArray[Any], codes: IntArray, n_tasks: int
+    prior: Prior,
+    seen: Seen,
+    y: NDArray[Any],
+    codes: IntArray,
+    n_tasks: int,
+    weight: Floats | None = None,
 ) -> Memory:
     """Keep what describes the query rows of tasks with these supports."""
-    sizes = np.bincount(codes, minlength=n_tasks)
+    sizes = np.bincount(codes, weight, minlength=n_tasks)
     if prior.n_classes:
-        return _remember_classes(prior, seen, y, codes, sizes)
+        return _remember_classes(prior, seen, y, codes, sizes, weight)
     mixed, residuals = None, y
     if len(y):
-        mixed = adapted(prior.mixed, seen.numeric, y, task=codes)
+        mixed = adapted(prior.mixed, seen.numeric, y, codes, weight)
         residuals = y - mixed.predict(seen.numeric, task=codes)
     values = np.column_stack([y, residuals, y - seen.pooled])
-    mean, deviation = task_means(values, codes, n_tasks)
-    support = Support.of(seen.numeric, values, codes, n_tasks)
+    mean, deviation = task_means(values, codes, n_tasks, weight)
+    support = Support.of(seen.numeric, values, codes, n_tasks, weight)
     return Memory(sizes, support, mean, deviation, mixed)
 
 
 def _remember_classes(
-    prior: Prior, seen: Seen, y: IntArray, codes: IntArray, sizes: IntArray
+    prior: Prior,
+    seen: Seen,
+    y: IntArray,
+    codes: IntArray,
+    sizes: NDArray[Any],
+    weight: Floats | None,
 ) -> Memory:
     n_tasks, n_classes = len(sizes), prior.n_classes
     values = (y[:, None] == np.arange(n_classes)).astype(np.float64)
-    support = Support.of(seen.numeric, values, codes, n_tasks)
-    mean, deviation = task_means(values, codes, n_tasks)
-    expected, _ = task_means(seen.pooled, codes, n_tasks)
+    support = Support.of(seen.numeric, values, codes, n_tasks, weight)
+    mean, deviation = task_means(values, codes, n_tasks, weight)
+    expected, _ = task_means(seen.pooled, codes, n_tasks, weight)
     k, least = sizes[:, None], np.finfo(np.float64).eps
     odds = np.where(k, (k * mean / np.maximum(expected, least) + 1) / (k + 1), 1.0)
-    centres, _ = task_means(seen.numeric, codes * n_classes + y, n_tasks * n_classes)
+    cells = codes * n_classes + y, n_tasks * n_classes
+    centres, _ = task_means(seen.numeric, *cells, weight)
     centres = centres.reshape(n_tasks, n_classes, -1)
     return Memory(sizes, support, mean, deviation, None, odds, centres)
 

@@ -158,7 +158,11 @@ class EpisodicBoosting(DeclaredParameters, AdaptableEstimator):
 
     def _specialise_to(self, table: Table) -> Memory:
         seen = see(self._prior, table.X)
-        return remember(self._prior, seen, table.targets, table.codes, table.n_tasks)
+        tasks = table.codes, table.n_tasks, table.weight
+        return remember(self._prior, seen, table.targets, *tasks)
+
+    def _why_no_weights(self, weight: NDArray[np.float64]) -> str:
+        return ""
 
     def _blend(self, X: Any, codes: IntArray, memory: Memory) -> Floats:
         seen = see(self._prior, X)

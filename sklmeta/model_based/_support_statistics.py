@@ -31,9 +31,17 @@ class Support(NamedTuple):
     X: Floats  # shape: (n_rows, n_columns); standardised
     values: Floats  # shape: (n_rows, n_values); what neighbours are asked for
     offsets: IntArray  # shape: (n_tasks + 1,); where each task's rows begin
+    weight: Floats | None = None  # shape: (n_rows,); how often each counts
 
     @classmethod
-    def of(cls, X: Floats, values: Floats, codes: IntArray, n_tasks: int) -> Support:
+    def of(
+        cls,
+        X: Floats,
+        values: Floats,
+        codes: IntArray,
+        n_tasks: int,
+        weight: Floats | None = None,
+    ) -> Support:
         order, offsets = group_rows(codes, n_tasks)
         sizes = np.diff(offsets)
         if sizes.max(initial=0) > MOST_ROWS:
@@ -41,7 +49,8 @@ class Support(NamedTuple):
             step = -(-sizes // MOST_ROWS)
             order = order[within % np.repeat(step, sizes) == 0]
             _, offsets = group_rows(codes[order], n_tasks)
-        return cls(X[order], values[order], offsets)
+        weight = None if weight is None else weight[order]
+        return cls(X[order], values[order], offsets, weight)
 
     @property
     def sizes(self) -> IntArray:  # shape: (n_tasks,)
@@ -49,20 +58,21 @@ class Support(NamedTuple):
 
 
 def task_means(
-    values: Floats, codes: IntArray, n_tasks: int
+    values: Floats, codes: IntArray, n_tasks: int, weight: Floats | None = None
 ) -> tuple[Floats, Floats]:  # shapes: (n_tasks, n_values)
     """Mean and standard deviation of each task's values; NaN where rows are too few."""
     order, offsets = group_rows(codes, n_tasks)
-    sizes = np.diff(offsets)[:, None]
+    sizes = np.bincount(codes, weight, minlength=n_tasks)[:, None]
+    counts = 1.0 if weight is None else weight[order, None]
     mean = np.full((n_tasks, values.shape[1]), np.nan)
     deviation = mean.copy()
     some = sizes[:, 0] > 0
     if some.any():
         starts, ranked = offsets[:-1][some], values[order]
-        mean[some] = np.add.reduceat(ranked, starts) / sizes[some]
-        apart = ranked - np.repeat(mean[some], sizes[some, 0], axis=0)
+        mean[some] = np.add.reduceat(counts * ranked, starts) / sizes[some]
+        apart = ranked - mean[codes[order]]
         several = sizes[:, 0] > 1
-        squares = np.add.reduceat(apart**2, starts)[several[some]]
+        squares = np.add.reduceat(counts * apart**2, starts)[several[some]]
         deviation[several] = np.sqrt(squares / (sizes[several] - 1))
     return mean, deviation
 
@@ -118,15 +128,17 @@ def neighbours(
         squares = (apart**2 * weights).sum(axis=1)
         least = np.minimum.reduceat(squares, starts)
         excess = squares - np.repeat(least, sizes)
-        values = support.values[pairs]
+        values, own = support.values[pairs], 1.0
+        if support.weight is not None:
+            own = support.weight[pairs][:, None]
         # Rows equally near are one: their order must not matter.
-        is_nearest = (excess <= 1e-12)[:, None]
+        is_nearest = own * (excess <= 1e-12)[:, None]
         counts = np.add.reduceat(is_nearest, starts, dtype=np.float64)
         found.distance[some] = np.sqrt(least)
         found.nearest[some] = np.add.reduceat(values * is_nearest, starts) / counts
         for i, bandwidth in enumerate(BANDWIDTHS):
             # Relative to the nearest, so that no row is too far from all of them.
-            weight = np.exp(-excess / (2 * bandwidth**2))[:, None]
+            weight = own * np.exp(-excess / (2 * bandwidth**2))[:, None]
             total = np.add.reduceat(weight, starts)
             found.weighted[some, i] = np.add.reduceat(weight * values, starts) / total
         for c in range(found.distances.shape[1]):

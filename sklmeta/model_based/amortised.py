@@ -75,6 +75,7 @@ class AmortisedLearner(RawFeaturesLearner):
         the variance has grown.
     """
 
+    takes_weights = True
     decayed = "(?!level|log_level_strength)"  # the network's weights
 
     def __init__(

@@ -68,9 +68,11 @@ class AttentionLayer(nn.Module):
 def padding_bias(
     mask: Tensor,  # shape: (n_tasks, n_support)
 ) -> Tensor:  # shape: (n_tasks, n_support + 1)
-    """Minus infinity for padding; 0 for real rows and for the learned one."""
-    padding = F.pad(1 - mask, (1, 0)) > 0.5
-    return mask.new_zeros(padding.shape).masked_fill(padding, -torch.inf)
+    """Minus infinity for padding; 0 for real rows and for the learned one.
+
+    A row of weight w has log w, and so the attention of w rows.
+    """
+    return F.pad(mask, (1, 0), value=1.0).log()
 
 
 def same_class_bias(

@@ -79,7 +79,7 @@ class MixedClassSkip(nn.Module):
         modes, gains = [], []
         for X, y, mask in parts:
             mask = mask.to(coef.dtype)
-            design = with_constant(X) * mask[..., None]
+            design = with_constant(X) * (mask > 0)[..., None]
             effects, fixed = design @ root, design @ coef
             solve = self._by_rows if by_rows else self._by_factors
             u = solve(fixed, effects, y, mask)
@@ -107,7 +107,7 @@ class MixedClassSkip(nn.Module):
         self, fixed: Tensor, effects: Tensor, y: Tensor, mask: Tensor
     ) -> Tensor:  # shape: (n_tasks, n_factors, n_classes - 1)
         zero = effects.new_zeros(len(effects), effects.shape[2], fixed.shape[2])
-        rows = TaskRows(fixed, effects, y * mask, mask)
+        rows = TaskRows(fixed, effects, y * (mask > 0).to(mask), mask)
         return find_modes(rows, self.family(fixed), 0.0, zero).u
 
     def _by_rows(

@@ -55,7 +55,8 @@ class MixedSkip(nn.Module):
     def adapt(self, support: Rows) -> State:
         """Posterior ``coef`` (n_tasks, n_columns) and ``gain``, of its covariance."""
         dtype = torch.float64
-        root, mask = self.root.to(dtype), support.mask.to(dtype)
+        # A row of weight w has the noise's variance divided by w.
+        root, mask = self.root.to(dtype), support.mask.to(dtype).sqrt()
         rows = with_constant(support.X) * mask[..., None]
         residual = support.y.to(dtype) * mask - rows @ self.mean.to(dtype)
         white = rows @ root

@@ -19,6 +19,7 @@ from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
 from sklmeta.learners.learner import Learner, State, TaskSpec
+from sklmeta.learners.losses import or_one
 from sklmeta.model_based._started import StartedEstimator
 from sklmeta.model_based.amortised import AmortisedLearner, Logits, Reference
 from sklmeta.model_based.attention import AttentionLayer, padding_bias, same_class_bias
@@ -153,7 +154,7 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
             members = F.one_hot(support.y, support.n_classes).to(rows.dtype)
             members = members * support.mask[..., None]
             sums = members.mT @ self.head(self.norm(rows[:, :n_rows]))
-            state["prototypes"] = sums / members.sum(1).clamp(min=1)[..., None]
+            state["prototypes"] = sums / or_one(members.sum(1))[..., None]
         return state, rows[:, n_rows:]
 
     def _embed_labels(

@@ -83,6 +83,7 @@ def check_learner(
     `tasks`                 a task sees its own support alone
     `query_rows`            a query row is predicted alone as among others
     `support_order`         the order of the support does not matter
+    `weights`               a mask of two is the row twice, with `takes_weights`
     `prior`                 `prior_state` is that of an empty support
     `single_row`            one support row is enough
     `extreme_rows`          equal rows, and rows far away, give no NaN
@@ -127,7 +128,7 @@ def check_learner(
 
     Examples
     --------
-    >>> from sklmeta.closed_form.ridge_head import RidgeHeadLearner
+    >>> from sklmeta.closed_form.ridge_head_learner import RidgeHeadLearner
     >>> from sklmeta.testing import check_learner
     >>> check_learner(RidgeHeadLearner, kinds=["regression", "own"])
     """
@@ -188,6 +189,8 @@ def check_meta_estimator(
     `order_of_rows`       rows to predict may come in any order
     `replaced`            each `adapt` replaces the last
     `adapted_copy`        `sklmeta.adapted` leaves the model alone
+    `weights`             a weight of two is the row twice, or weights are refused
+    `more_rows`           `adapt_more` is `adapt` to all rows at once
     `failed_fit`          a `fit` that fails leaves the last one
     `failed_adapt`        so does an `adapt`
     `task_or_none`        `predict` wants `task` after a bulk `adapt` alone

@@ -12,6 +12,7 @@ from inspect import signature
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
@@ -127,6 +128,62 @@ def adapted_copy(case: Case) -> None:
     model = adapted(est, X[mine], y[mine])
     same(output(model, X), output(expected, X), "The copy is adapted otherwise")
     same(output(est, X_query, asked), before, "The model has changed")
+
+
+def _first_rows(case: Case) -> NDArray:  # of six in three tasks, one after the other
+    task = case.data[2]
+    return np.concatenate([np.flatnonzero(task == t)[:6] for t in np.unique(task)[:3]])
+
+
+@ESTIMATOR.add(
+    "in `adapt` a weight of two is the row twice and one of zero its absence, or other "
+    "weights are refused",
+    lambda case: "sample_weight" in signature(case.estimator.adapt).parameters,
+)
+def weights(case: Case) -> None:
+    X, y, task = (values[_first_rows(case)] for values in case.data)
+    est, one, rows = case.fitted(), np.arange(6), case.data[0]
+    absent = np.array([1, 1, 0, 1, 1, 1])
+    found = output(est.adapt(X[one], y[one], sample_weight=absent), rows)
+    expected = output(est.adapt(X[one[absent > 0]], y[one[absent > 0]]), rows)
+    same(found, expected, "A row that weighs nothing counts")
+    weight = np.tile([1, 2, 1, 0, 2, 1], 3) * (task != task[-1])
+    try:
+        found = output(est.adapt(X[one], y[one], sample_weight=weight[one]), rows)
+    except ValueError as error:
+        if "sample_weight" not in str(error):
+            raise AssertionError(f"The error does not say why: {error}") from error
+        return
+    copied = np.repeat(one, weight[one])
+    expected = output(est.adapt(X[copied], y[copied]), rows)
+    same(found, expected, "Not so for one task")
+    est.adapt(X, y, task=task, sample_weight=weight)
+    asked = task != task[-1]
+    found = output(est, X[asked], task[asked])
+    copied = np.repeat(np.arange(len(y)), weight)
+    est.adapt(X[copied], y[copied], task=task[copied])
+    same(found, output(est, X[asked], task[asked]), "Not so for many tasks")
+    refused(
+        lambda: est.adapt(X, y, task=task, sample_weight=0 * weight), "no weight at all"
+    )
+
+
+@ESTIMATOR.add("`adapt_more` is `adapt` to all rows at once, also after pickling")
+def more_rows(case: Case) -> None:
+    X, y, task = (values[_first_rows(case)] for values in case.data)
+    est, rows = case.fitted(), case.data[0]
+    refused(lambda: est.adapt_more(X, y), "rows before `adapt`", NotAdaptedError)
+    expected = output(est.adapt(X[:6], y[:6]), rows)
+    est = pickle.loads(pickle.dumps(est.adapt(X[:3], y[:3]))).adapt_more(X[3:5], y[3:5])
+    est.adapt_more(X[5:6], y[5:6])
+    same(output(est, rows), expected, "It predicts otherwise")
+    if est.n_support_ != 6 or "adapted to 6 rows of one task" not in repr(est):
+        raise AssertionError("It does not say that it is adapted to six rows.")
+    est.adapt(X, y, task=task)
+    same(est.n_support_, [6, 6, 6], "Rows of each task are not counted")
+    refused(lambda: est.adapt_more(X, y), "rows after a bulk `adapt`")
+    if "adapted" in repr(est.reset_adaptation()):
+        raise AssertionError("After `reset_adaptation` it says that it is adapted.")
 
 
 @ESTIMATOR.add("a `fit` that fails leaves the earlier one as it was")

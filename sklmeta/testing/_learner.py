@@ -207,6 +207,26 @@ def support_order(case: Case) -> None:
     )
 
 
+@LEARNER.add("where it `takes_weights`, a row whose mask is two is the row twice")
+def weights(case: Case) -> None:
+    learner, support, X = case.learner(), case.rows((3, 4)), case.episodes().query.X[:2]
+    if not learner.takes_weights:
+        return
+    times = torch.tensor([[1, 2, 1, 0], [2, 1, 3, 1]])
+    weighted = support._replace(mask=times.to(support.mask))
+    kept = [torch.arange(4).repeat_interleave(n) for n in times]
+    index = nn.utils.rnn.pad_sequence(kept, batch_first=True)
+    long = torch.arange(index.shape[1]) < times.sum(1, keepdim=True)
+    rows = torch.arange(2)[:, None], index
+    copied = support._replace(
+        X=support.X[rows], y=support.y[rows], mask=long.to(support.mask)
+    )
+    expected = _predict(learner, copied, X)
+    case.same(_predict(learner, weighted, X), expected, "The predictions differ")
+    less = weighted._replace(mask=0.1 * weighted.mask)
+    _check_finite(_predict(learner, less, X), "whose weights are small")
+
+
 @LEARNER.add(
     "`prior_state` is the state of one task whose support is empty, and None where "
     "classes are a task's own"

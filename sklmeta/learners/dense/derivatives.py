@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklmeta.episodes.rows import Rows
+from sklmeta.learners.losses import or_one
 
 Derivatives = tuple[Tensor, Tensor | None]
 """First and second derivative of an activation; None for zero."""
@@ -21,7 +22,11 @@ Derivatives = tuple[Tensor, Tensor | None]
 
 def row_weights(rows: Rows) -> Tensor:  # shape: (n_tasks, n_rows, 1)
     mask = rows.mask[..., None]
-    return mask / mask.sum(1, keepdim=True).clamp(min=1)
+    return mask / or_one(mask.sum(1, keepdim=True))
+
+
+def _targets(rows: Rows) -> Tensor:  # shape: (n_tasks, n_rows, n_targets)
+    return rows.y[..., None] if rows.y.ndim == 2 else rows.y
 
 
 def output_loss(value: Tensor, rows: Rows, weight: Tensor) -> Tensor:
