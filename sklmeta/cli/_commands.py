@@ -19,6 +19,8 @@ import sklearn
 from sklmeta.calibration import calibrated, cross_calibrated, predict_interval
 from sklmeta.cli._files import DataError, File, read_file
 from sklmeta.cli._models import compared, piped, single
+from sklmeta.cli._next import next_step_of
+from sklmeta.cli._record import record_of
 from sklmeta.cli._report import write_report
 from sklmeta.cli._schema import (
     Column,
@@ -125,7 +127,17 @@ def run_compare(arguments: argparse.Namespace) -> None:
     if arguments.csv:
         result.to_csv(arguments.csv)
     if not arguments.no_report:
-        write_report(result, arguments.report, arguments.data, arguments.target)
+        write_report(
+            *(result, arguments.report, arguments.data, arguments.target),
+            next_step=next_step_of(
+                result,
+                data=arguments.data,
+                task=arguments.task,
+                target=arguments.target,
+                options=fitting_options(arguments),
+            ),
+            record=record_of(arguments, table),
+        )
         say(f"Report: {arguments.report}")
 
 
@@ -157,6 +169,19 @@ def run_fit(arguments: argparse.Namespace) -> None:
     }
     save_model(model, meta, arguments.out)
     say(f"Model: {arguments.out}")
+
+
+def fitting_options(arguments: argparse.Namespace) -> list[str]:
+    """Write down what `compare` was told of the table, for `fit` to be told as well."""
+    said: list[str] = []
+    for name in ("sep", "encoding", "sheet", "decimal", "thousands", "kind"):
+        value = getattr(arguments, name)
+        said += [] if value is None else [f"--{name}", value]
+    for name in ("features", "drop"):
+        columns = getattr(arguments, name)
+        said += [f"--{name}", *columns] if columns else []
+    said += [part for word in arguments.na for part in ("--na", word)]
+    return [*said, "--own-classes"] if arguments.own_classes else said
 
 
 def _fit_calibrated(model: Any, table: Table, arguments: argparse.Namespace) -> Any:

@@ -68,7 +68,9 @@ def test_compare_prints_a_table_and_a_verdict_and_writes_a_report(folder, capsys
     assert "276 rows of 23 tasks, 3 features, regression of 'sales'" in printed.err
     assert "note (text with more than 50 values), empty (nothing at all)" in printed.err
     page = (folder / "report.html").read_text("utf-8")
-    assert page.count("<svg") == 3  # the curve, and two numbers of shots
+    # Curves, each alone, and two numbers of shots; for wide and for narrow screens.
+    assert page.count("<svg") == 8
+    assert "<dt>Command</dt>" in page and "--model " in page
     assert "http" not in re.sub(r"http://www\.w3\.org", "", page)
     assert "<script" not in page
     assert "<td>BayesianLinear</td>" in page
@@ -297,5 +299,6 @@ def test_the_report_opens_in_a_browser(folder, tmp_path):
         check=True,
     )
     assert "CONSOLE" not in done.stderr
-    assert done.stdout.count("<svg") == done.stdout.count("</svg>") == 3
-    assert done.stdout.count("<figcaption>") == 3
+    # The curves, all and each alone, and two pairs; for wide and for narrow screens.
+    assert done.stdout.count("<svg") == done.stdout.count("</svg>") == 8
+    assert done.stdout.count("<figcaption>") == 4
