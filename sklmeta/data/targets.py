@@ -16,7 +16,11 @@ from sklearn.utils import check_array, get_tags
 
 def n_columns(y: Any) -> int:
     """Number of targets of every row."""
-    return int(np.shape(y)[1]) if np.ndim(y) == 2 else 1
+    return int(np.asarray(y).shape[1]) if _n_axes(y) == 2 else 1
+
+
+def _n_axes(y: Any) -> int:
+    return np.asarray(y).ndim  # which takes more than np.ndim does
 
 
 def target_options(estimator: BaseEstimator, y: Any, *, fitted: bool) -> dict[str, Any]:
@@ -41,8 +45,8 @@ def target_options(estimator: BaseEstimator, y: Any, *, fitted: bool) -> dict[st
                 f"y has {n_targets} target(s) in every row, but {name} was fitted with "
                 f"{known}."
             )
-        return {"multi_output": True} if shape and np.ndim(y) == 2 else {}
-    if np.ndim(y) != 2:
+        return {"multi_output": True} if shape and _n_axes(y) == 2 else {}
+    if _n_axes(y) != 2:
         return {}
     if get_tags(estimator).target_tags.multi_output:
         return {"multi_output": True}
