@@ -24,6 +24,7 @@ class _FineTuneParameters(BaseMetaEstimator):
     """The parameters of tuning, the same for both faces."""
 
     _is_baseline = True  # to `compare`
+    _several_targets = True
 
     tune: str = "head"
     inner_lr: float = 0.1

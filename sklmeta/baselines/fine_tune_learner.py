@@ -83,7 +83,7 @@ class FineTuneLearner(Learner):
         self.engine = Engine(encoder)
         if self.cosine:
             self.log_scale = nn.Parameter(torch.tensor(FIRST_SCALE).log())
-        self._new_head(width_of(spec, regression=1, own=0))
+        self._new_head(width_of(spec, regression=spec.n_targets, own=0))
 
     def _new_head(
         self, n_outputs: int, generator: torch.Generator | None = None

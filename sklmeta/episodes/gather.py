@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import torch
@@ -29,11 +30,12 @@ def stream_episodes(
     sampler: EpisodeSampler,
     n_tasks: int,
     X: RowTable,  # shape: (n_samples + 1, *input); the last row is zero
-    y: Tensor,  # shape: (n_samples + 1,); the last entry is zero
+    y: Tensor,  # shape: (n_samples + 1[, n_targets]); the last entry is zero
     n_classes: int,
     rng: np.random.Generator,
+    n_skipped: int = 0,
 ) -> Iterator[Episodes]:
-    """Yield meta-batches of `n_tasks` tasks without end.
+    """Yield meta-batches of `n_tasks` tasks without end, after the first so many.
 
     They are drawn in blocks of 1, 2, 4, ... so that the first comes at once and a short
     training draws little in vain. The sizes do not depend on how many are wanted: a
@@ -42,7 +44,10 @@ def stream_episodes(
     n_batches = 1
     while True:
         drawn = sampler.sample(n_tasks, rng, n_batches)
-        yield from gather_block(drawn, n_batches, X, y, n_classes)
+        if n_skipped < n_batches:
+            block = gather_block(drawn, n_batches, X, y, n_classes)
+            yield from islice(block, n_skipped, None)
+        n_skipped = max(0, n_skipped - n_batches)
         entries = (drawn.support.size + drawn.query.size) // n_batches
         most = min(MAX_UPDATES, max(1, MAX_ENTRIES // max(entries, 1)))
         n_batches = min(2 * n_batches, most)
@@ -80,7 +85,7 @@ def gather_episodes(
 def gather(
     rows: IntArray,
     X: RowTable,  # shape: (n_samples + 1, *input); the last row is zero
-    y: Tensor,  # shape: (n_samples + 1,); the last entry is zero
+    y: Tensor,  # shape: (n_samples + 1[, n_targets]); the last entry is zero
     *,
     n_classes: int = 0,
     labels: IntArray | None = None,
@@ -136,7 +141,7 @@ class _Part:
         index = to_device(index, y.device)
         mask = (index != n_samples).to(self.X.dtype)
         if labels is None:
-            values = y.index_select(0, index.view(-1)).view(index.shape)
+            values = y.index_select(0, index.view(-1)).view(*index.shape, *y.shape[1:])
         else:
             values = to_device(torch.from_numpy(_cut(labels, where, width)), y.device)
         in_memory = isinstance(self.X, Tensor)

@@ -24,7 +24,8 @@ class Rows(NamedTuple):
         Rows.
 
     y : Tensor of shape (n_tasks, n_rows)
-        Class index (long), or target (float).
+        Class index (long), or target (float); of several targets, of shape
+        (n_tasks, n_rows, n_targets).
 
     mask : Tensor of shape (n_tasks, n_rows)
         1 for a real row, 0 for padding. In supports that a learner with `takes_weights`

@@ -57,6 +57,8 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
     _is_baseline = False  # to `compare`
     _own_classes_remedy = "set shared_classes=False."
     _least_rows = 1  # of `fit`
+    _several_targets = False  # whether a regressor learns them side by side
+    _target_shape: tuple[int, ...] = ()  # of a row, as `fit` was given targets
 
     classes_: NDArray[Any]
     shared_classes_: bool
@@ -139,7 +141,7 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
         ValueError
             If `task` is missing, not wanted, or has a label that `adapt` has not seen.
         """
-        return self._predict(*self._select(X, task))
+        return self._shaped(self._predict(*self._select(X, task)))
 
     @available_if(_predicts_probabilities)
     @as_if_alone()
@@ -304,6 +306,7 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
             "_adaptation": adaptation,
             "_initial_adaptation": adaptation,
             "_calibration": None,
+            "_target_shape": table.target_shape,
             "_sklmeta_version": __version__,
         }
         if table.classes is not None:
@@ -315,6 +318,10 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
     def _task_kind(self) -> TaskKind:
         """What `fit` took the targets to be."""
         return fitted_kind(self)
+
+    def _shaped(self, values: NDArray[Any]) -> NDArray[Any]:
+        """What is predicted, a column if `fit` was given one."""
+        return values[:, None] if self._target_shape == (1,) else values
 
     def _select(self, X: Any, task: Any) -> tuple[Any, IntArray, Any]:
         """Validate the rows and find each one's model."""

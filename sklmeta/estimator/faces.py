@@ -30,7 +30,9 @@ class PartOfMetaEstimator:
     _lent_learner: Any  # a context manager
     _outputs: Callable[..., NDArray]
     _select: Callable[..., tuple[NDArray, IntArray, TaskModels]]
+    _shaped: Callable[[NDArray], NDArray]
     _fitted: Fitted
+    _several_targets: bool
     classes_: NDArray
 
 
@@ -106,6 +108,11 @@ class MetaRegressorMixin(PartOfMetaEstimator, RegressorMixin):
 
     score = AdaptableEstimator.score
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = self._several_targets
+        return tags
+
     def _predict(self, X: NDArray, codes: IntArray, model: TaskModels) -> NDArray:
         return self._mean(self._outputs(X, codes, model))
 
@@ -114,7 +121,12 @@ class MetaRegressorMixin(PartOfMetaEstimator, RegressorMixin):
 
     def _mean(self, outputs: NDArray) -> NDArray:
         scaling, dtype = self._fitted.y_scaling, self._fitted.dtype
-        return scaling.undo(outputs[:, 0]).astype(dtype)
+        return scaling.undo(self._part(outputs, 0)).astype(dtype)
+
+    def _part(self, outputs: NDArray, i: int) -> NDArray:
+        """The means, or what comes after them, of one target or of several."""
+        n = self._fitted.n_targets
+        return outputs[:, i] if n == 1 else outputs[:, i * n : (i + 1) * n]
 
 
 class PredictiveStdMixin(MetaRegressorMixin):
@@ -153,8 +165,8 @@ class PredictiveStdMixin(MetaRegressorMixin):
             If `task` is missing, not wanted, or has a label that `adapt` has not seen.
         """
         outputs = self._outputs(*self._select(X, task))
-        mean = self._mean(outputs)
+        mean = self._shaped(self._mean(outputs))
         if not return_std:
             return mean
-        std = np.exp(0.5 * outputs[:, 1]) * self._fitted.y_scaling.unit
-        return mean, std.astype(self._fitted.dtype)
+        std = np.exp(0.5 * self._part(outputs, 1)) * self._fitted.y_scaling.unit
+        return mean, self._shaped(std.astype(self._fitted.dtype))

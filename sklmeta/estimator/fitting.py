@@ -100,7 +100,9 @@ class MetaTraining:
         if not params.standardize:
             return none, none
         is_regression = table.kind == TaskKind.REGRESSION
-        y_scaling = Scaling.of(table.y) if is_regression else none
+        y_scaling = none
+        if is_regression:
+            y_scaling = Scaling.of(table.y)._replace(cuts=False)
         if table.X.ndim != 2:
             return none, y_scaling
         # A module of the user's may know its columns; the default one knows none.
@@ -163,7 +165,10 @@ class MetaTraining:
         if part.kind == TaskKind.REGRESSION:
             y = np.empty(part.y.shape)
             self.y_scaling.apply(part.y, out=y)
-            start = mixed_start(X, y, part.codes, part.n_tasks)
+            columns = y.reshape(len(y), -1).T
+            found = [mixed_start(X, c, part.codes, part.n_tasks) for c in columns]
+            start = found[0] if len(found) == 1 else found
+            start = None if found[0] is None else start
         elif part.kind == TaskKind.SHARED:
             classes = part.targets, part.codes, part.n_tasks, part.n_shared_classes
             start = mixed_class_start(X, *classes)
@@ -182,6 +187,7 @@ class MetaTraining:
             self.x_scaling,
             self.y_scaling,
             self.learner_seed,
+            table.n_targets,
         )
 
 

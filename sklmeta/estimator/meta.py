@@ -104,10 +104,8 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
         device = resolve_device(self.device)
         seed = check_random_state(self.random_state).randint(2**31)
         training = MetaTraining(self, table, before, device, seed)
-        build = partial(
-            self._build_learner,
-            *(table.kind, table.X.shape[1:], table.n_shared_classes, seed),
-        )
+        given = table.kind, table.X.shape[1:], table.n_shared_classes, seed
+        build = partial(self._build_learner, *given, table.n_targets)
         n_updates, learner = int(self.max_iter), build()
         if before is not None:
             learner = self._restore_learner(before).float().train()
@@ -163,14 +161,24 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
             and not np.array_equal(np.asarray(table.classes), self.classes_)
         ):
             raise ValueError("warm_start=True goes on with the same classes only.")
+        if table.n_targets != self._fitted.n_targets:
+            raise ValueError(
+                f"warm_start=True goes on with {self._fitted.n_targets} target(s), but "
+                f"y has {table.n_targets}."
+            )
         return self._fitted
 
     def _build_learner(
-        self, kind: str, input_shape: tuple[int, ...], n_classes: int, seed: int
+        self,
+        kind: str,
+        input_shape: tuple[int, ...],
+        n_classes: int,
+        seed: int,
+        n_targets: int = 1,
     ) -> Learner:
         """Build a learner to train; torch's generators are seeded meanwhile."""
         with seeded_torch(seed):
-            learner = self._assemble_learner(kind, input_shape, n_classes)
+            learner = self._assemble_learner(kind, input_shape, n_classes, n_targets)
         self._advise(learner)
         return learner.float()
 
@@ -178,7 +186,7 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
         """Warn of what will not be learned, before the training starts."""
 
     def _assemble_learner(
-        self, kind: str, input_shape: tuple[int, ...], n_classes: int
+        self, kind: str, input_shape: tuple[int, ...], n_classes: int, n_targets: int
     ) -> Learner:
         encoder, width = build_encoder(
             self.module,
@@ -187,7 +195,7 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
             self.hidden_layer_sizes,
             self.activation,
         )
-        spec = TaskSpec(TaskKind(kind), input_shape, width, n_classes)
+        spec = TaskSpec(TaskKind(kind), input_shape, width, n_classes, n_targets)
         return self._make_learner(spec, encoder)
 
     def _restore_learner(self, fitted: Fitted) -> Learner:
@@ -195,7 +203,7 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
         # As in `fit`: not all that a module draws need be in its state dict.
         with own_generator(fitted.seed):
             learner = self._assemble_learner(
-                fitted.kind, fitted.input_shape, fitted.n_classes
+                fitted.kind, fitted.input_shape, fitted.n_classes, fitted.n_targets
             )
         device, dtype = resolve_device(self.device), torch_dtype(fitted.dtype)
         learner.to(device, dtype)

@@ -42,6 +42,7 @@ class Fitted(NamedTuple):
     x_scaling: Scaling
     y_scaling: Scaling
     seed: int = 0  # of the learner's first weights; early versions forgot it
+    n_targets: int = 1  # of every row, in regression
 
     @classmethod
     def restore(cls, plain: Mapping[str, Any]) -> Fitted:

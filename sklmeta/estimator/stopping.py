@@ -22,7 +22,7 @@ from sklmeta.episodes.rows import Episodes
 from sklmeta.estimator.fitting import MetaTraining, held_out_episodes
 from sklmeta.estimator.parameters import Parameters
 from sklmeta.learners.learner import Learner
-from sklmeta.learners.losses import masked_mean, row_loss
+from sklmeta.learners.losses import masked_mean, of_targets, row_loss, summed
 from sklmeta.training.net import UPDATES_PER_EPOCH
 
 FEW_TASKS = 30
@@ -146,4 +146,5 @@ def _losses(learner: Learner, episodes: Episodes) -> Tensor:  # shape: (n_tasks,
     output = learner.predict(learner.adapt(support), query.X)
     if learner.spec.kind != TaskKind.REGRESSION:
         return row_loss(output, query)
-    return masked_mean((output[..., 0] - query.y).square(), query.mask).sqrt()
+    mean, _ = of_targets(output, query.y)
+    return masked_mean(summed((mean - query.y).square()), query.mask).sqrt()

@@ -29,6 +29,8 @@ class InnerLoopParameters(BaseMetaEstimator):
     lr: float = 3e-3
     max_grad_norm: float | None = 1.0
 
+    _several_targets = True  # a unit of the head for each
+
     _parameter_constraints = {
         "inner_lr": [Interval(numbers.Real, 0, None, closed="neither")],
         "inner_steps": [Interval(numbers.Integral, 1, None, closed="left")],

@@ -56,7 +56,8 @@ class Learner(nn.Module):
 
     Predictions have shape (n_tasks, n_rows, n_classes), as logits, for classification;
     (n_tasks, n_rows, 1), the mean, for regression; or (n_tasks, n_rows, 2), the mean
-    and the logarithm of the predictive variance, where the learner has one.
+    and the logarithm of the predictive variance, where the learner has one. Of several
+    targets (``spec.n_targets``) all means come first, then all logarithms.
 
     Parameters
     ----------
@@ -222,9 +223,9 @@ class Learner(nn.Module):
         if self.spec.kind == TaskKind.OWN:
             return None
         X = next(self.parameters()).new_zeros(1, 0, *self.spec.input_shape)
-        empty = X.new_zeros(1, 0)
-        y = empty.long() if self.spec.n_classes else empty
-        return self.adapt(Rows(X, y, empty, self.spec.n_classes))
+        y = X.new_zeros(1, 0, *self.spec.target_shape)
+        y = y.long() if self.spec.n_classes else y
+        return self.adapt(Rows(X, y, X.new_zeros(1, 0), self.spec.n_classes))
 
     def prior_state(self) -> State | None:
         """State of one task of which nothing is known, or None if there is no prior.

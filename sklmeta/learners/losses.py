@@ -74,7 +74,8 @@ def row_loss(
     """Mean loss over the rows of each task.
 
     Cross-entropy for classes; squared error for a mean; Gaussian negative
-    log-likelihood for a mean and a log-variance.
+    log-likelihood for a mean and a log-variance. The losses of several targets are
+    summed: what adapts each of them alone learns it as if there were no other.
 
     Parameters
     ----------
@@ -92,11 +93,31 @@ def row_loss(
         output = mask_absent_classes(output, rows.ways)
         # Padding rows have class 0, which every task has: their loss is finite.
         loss = F.cross_entropy(output.transpose(1, 2), rows.y, reduction="none")
-    elif output.shape[-1] == 1:
-        loss = (output[..., 0] - rows.y).square()
     else:
-        loss = gaussian_nll(output[..., 0], output[..., 1], rows.y)
+        mean, log_variance = of_targets(output, rows.y)
+        if log_variance is None:
+            loss = (mean - rows.y).square()
+        else:
+            loss = gaussian_nll(mean, log_variance, rows.y)
+        loss = summed(loss)
     return masked_mean(loss, rows.mask)
+
+
+def of_targets(
+    output: Tensor,  # shape: (n_tasks, n_rows, n_outputs)
+    y: Tensor,  # shape: (n_tasks, n_rows) or, of several, (n_tasks, n_rows, n_targets)
+) -> tuple[Tensor, Tensor | None]:
+    """Means and, where there are any, log-variances, in the shape of `y`."""
+    if y.ndim == 2:
+        return output[..., 0], output[..., 1] if output.shape[-1] > 1 else None
+    n_targets = y.shape[-1]
+    mean, log_variance = output[..., :n_targets], output[..., n_targets:]
+    return mean, log_variance if log_variance.shape[-1] else None
+
+
+def summed(values: Tensor) -> Tensor:  # shape: (n_tasks, n_rows)
+    """Sum over the targets, where there are several."""
+    return values if values.ndim == 2 else values.sum(-1)
 
 
 def gaussian_nll(mean: Tensor, log_variance: Tensor, y: Tensor) -> Tensor:

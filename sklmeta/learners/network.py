@@ -127,7 +127,8 @@ class AdaptedNetwork(Learner):
             f"encoder.{name}": tuple(self.encoder.get_parameter(name).shape)
             for name in self._adapted
         }
-        head = (width_of(self.spec, regression=1, own=1), self.spec.n_features_out)
+        n_outputs = width_of(self.spec, regression=self.spec.n_targets, own=1)
+        head = n_outputs, self.spec.n_features_out
         return {**shapes, "head.weight": head, "head.bias": head[:1]}
 
     def _dense_layers(self) -> list[Layer] | None:
@@ -153,8 +154,8 @@ class AdaptedNetwork(Learner):
             weight, bias = prototype_head(self.encode(support.X), support)
         else:
             weight, bias = self.head.weight, self.head.bias
-            if len(bias) != (n_classes := support.n_classes or 1):
-                weight, bias = weight.expand(n_classes, -1), bias.expand(n_classes)
+            if len(bias) != (width := support.n_classes or len(bias)):
+                weight, bias = weight.expand(width, -1), bias.expand(width)
         encoder = {
             f"encoder.{name}": getattr(owner, name.rpartition(".")[2])
             for name, owner in self._owners.items()
@@ -239,7 +240,8 @@ class AdaptedNetwork(Learner):
         support, query = episodes
         n_tasks, n_rows = len(support.X), support.X.shape[1] + query.X.shape[1]
         on_cpu = support.X.device.type == "cpu"
-        head = (self.spec.n_features_out + 1) * (support.n_classes or 1)
+        n_outputs = support.n_classes or self.spec.n_targets
+        head = (self.spec.n_features_out + 1) * n_outputs
         n_parameters = self._n_body + head
         a_step = n_parameters + n_rows * self.activations[1]
         n_bytes = support.X.element_size()
@@ -268,7 +270,7 @@ def learned_head(spec: TaskSpec, head_init: str) -> nn.Linear | None:
     if spec.kind == TaskKind.OWN and head_init == "prototypes":
         return None
     # One row serves all classes when these differ from task to task.
-    n_outputs = spec.n_classes if spec.kind == TaskKind.SHARED else 1
+    n_outputs = width_of(spec, regression=spec.n_targets, own=1)
     head = nn.Linear(spec.n_features_out, n_outputs)
     nn.init.zeros_(head.bias)
     return head

@@ -52,8 +52,9 @@ def check_outputs(
     ValueError
         That says what `predict` must return, and what it returned.
     """
+    n = learner.spec.n_targets
     shapes = [
-        (*X.shape[:2], width) for width in ((n_classes,) if n_classes else (1, 2))
+        (*X.shape[:2], width) for width in ((n_classes,) if n_classes else (n, 2 * n))
     ]
     if not isinstance(outputs, Tensor) or tuple(outputs.shape) not in shapes:
         expected = " or ".join(map(str, shapes))

@@ -27,12 +27,21 @@ class TaskSpec(NamedTuple):
 
     n_classes : int
         Number of shared classes; 0 otherwise.
+
+    n_targets : int, default=1
+        Numbers to predict of every row, in regression.
     """
 
     kind: TaskKind | str
     input_shape: tuple[int, ...]
     n_features_out: int
     n_classes: int
+    n_targets: int = 1
+
+    @property
+    def target_shape(self) -> tuple[int, ...]:
+        """Shape of one row's targets."""
+        return (self.n_targets,) if self.n_targets > 1 else ()
 
 
 def width_of(spec: TaskSpec, *, regression: int, own: int) -> int:

@@ -19,6 +19,8 @@ class StartedEstimator(BaseMetaEstimator):
 
     start: str | None = "mixed_model"
 
+    _several_targets = True
+
     _parameter_constraints = {
         "start": [StrOptions({"mixed_model"}), None],
         "early_stopping": ["boolean", StrOptions({"folds", "auto"})],

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,22 +13,29 @@ from torch import Tensor, nn
 from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows, empty_some_supports
 from sklmeta.learners.learner import State, TaskSpec
-from sklmeta.learners.losses import gaussian_nll, masked_mean, row_loss
+from sklmeta.learners.losses import (
+    gaussian_nll,
+    masked_mean,
+    of_targets,
+    row_loss,
+    summed,
+)
 from sklmeta.learners.raw_features import RawFeaturesLearner
-from sklmeta.mixed_models.start import MixedClassStart, MixedStart
+from sklmeta.mixed_models.start import MixedClassStart
 from sklmeta.model_based.mixed_class_skip import MixedClassSkip
-from sklmeta.model_based.mixed_skip import MixedSkip
+from sklmeta.model_based.mixed_skip import MixedSkip, MixedSkips
 
 
 class Reference(NamedTuple):
     """From what, and in what unit, a target's deviations are counted."""
 
-    mean: Tensor  # shape: (n_tasks, n_rows or 1, 1)
-    log_std: Tensor  # shape: (n_tasks or 1, n_rows or 1, 1)
+    mean: Tensor  # shape: (n_tasks, n_rows or 1, n_targets)
+    log_std: Tensor  # shape: (n_tasks or 1, n_rows or 1, n_targets or 1)
 
-    def deviation(self, y: Tensor) -> Tensor:  # shape: (n_tasks, n_rows, 1)
+    def deviation(self, y: Tensor) -> Tensor:  # shape: (n_tasks, n_rows, n_targets)
         """Targets as they enter a network."""
-        return (y[..., None] - self.mean) * (-self.log_std).exp()
+        y = y[..., None] if y.ndim == 2 else y
+        return (y - self.mean) * (-self.log_std).exp()
 
     def place(self, deviation: Tensor) -> Tensor:
         """A network's deviations as means."""
@@ -90,7 +97,7 @@ class AmortisedLearner(RawFeaturesLearner):
         super().__init__(spec, encoder)
         self.beta, self.min_noise = beta, min_noise
         self.row_width = self.n_encoded + self.n_raw
-        self.skip: MixedSkip | None = None
+        self.skip: MixedSkip | MixedSkips | None = None
         self.class_skip: MixedClassSkip | None = None
         skips = skips and self.uses_raw
         if spec.kind != TaskKind.REGRESSION:
@@ -99,9 +106,11 @@ class AmortisedLearner(RawFeaturesLearner):
                 self.row_width += spec.n_classes + 1
         elif skips:
             self.skip = MixedSkip(self.n_raw)
-            self.row_width += 2
+            if spec.n_targets > 1:
+                self.skip = MixedSkips(self.n_raw, spec.n_targets)
+            self.row_width += 2 * spec.n_targets
         else:
-            self.level = nn.Parameter(torch.tensor(0.0))  # mu
+            self.level = nn.Parameter(torch.zeros(spec.target_shape))  # mu
             self.log_level_strength = nn.Parameter(torch.tensor(-1.0))  # log kappa
 
     @property
@@ -109,7 +118,7 @@ class AmortisedLearner(RawFeaturesLearner):
         """Whether a mixed model stands beside the network, which begins at zero."""
         return self.skip is not None or self.class_skip is not None
 
-    def start_from(self, start: MixedStart | MixedClassStart) -> None:
+    def start_from(self, start: Any) -> None:
         """Put the mixed model beside the network."""
         if isinstance(start, MixedClassStart):
             if self.class_skip is not None:
@@ -134,8 +143,9 @@ class AmortisedLearner(RawFeaturesLearner):
         if self.skip is not None:
             return self.skip.adapt(support)
         strength = self.log_level_strength.exp()
-        total = (support.y * support.mask).sum(1) + strength * self.level
-        return {"level": total / (support.mask.sum(1) + strength)}
+        mask = support.mask if support.y.ndim == 2 else support.mask[..., None]
+        total = (support.y * mask).sum(1) + strength * self.level
+        return {"level": total / (mask.sum(1) + strength)}
 
     def reference(
         self,
@@ -149,7 +159,8 @@ class AmortisedLearner(RawFeaturesLearner):
             return Reference(*self.skip.describe(state, X))
         if self.spec.kind != TaskKind.REGRESSION:
             return None
-        return Reference(state["level"][:, None, None], X.new_zeros(1, 1, 1))
+        level = state["level"].reshape(len(X), 1, -1)
+        return Reference(level, X.new_zeros(1, 1, 1))
 
     def row_inputs(
         self,
@@ -189,6 +200,8 @@ class AmortisedLearner(RawFeaturesLearner):
         """`learner.row_loss`, weighted with `beta` while a regressor trains."""
         if not self.training or self.spec.kind != TaskKind.REGRESSION:
             return row_loss(output, query)
-        loss = gaussian_nll(output[..., 0], output[..., 1], query.y)
-        weight = (self.beta * output[..., 1].detach()).exp()
-        return masked_mean(weight * loss, query.mask)
+        mean, log_variance = of_targets(output, query.y)
+        assert log_variance is not None
+        loss = gaussian_nll(mean, log_variance, query.y)
+        weight = (self.beta * log_variance.detach()).exp()
+        return masked_mean(summed(weight * loss), query.mask)

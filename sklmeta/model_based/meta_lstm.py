@@ -133,7 +133,7 @@ class MetaLSTMLearner(AdaptedNetwork):
 
     def _step_bytes(self, support: Rows) -> int:
         """What a step keeps for one task: states, gates and activations of the LSTM."""
-        n_outputs = support.n_classes or 1
+        n_outputs = support.n_classes or self.spec.n_targets
         n_coordinates = self._n_body + (self.spec.n_features_out + 1) * n_outputs
         n_numbers = n_coordinates * (8 * self.rule.hidden_size + 20)
         return n_numbers * support.X.element_size()

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -81,6 +83,42 @@ class MixedSkip(nn.Module):
         spread = (rows @ state["gain"].to(rows.dtype)).square().sum(-1, keepdim=True)
         log_std = 0.5 * (self.noise.to(rows.dtype) * (1 + spread)).log()
         return mean.to(X.dtype), log_std.to(X.dtype)
+
+
+class MixedSkips(nn.Module):
+    """The same for several targets, each of which has a model of its own."""
+
+    def __init__(self, n_features: int, n_targets: int):
+        super().__init__()
+        self.each = nn.ModuleList(MixedSkip(n_features) for _ in range(n_targets))
+
+    @property
+    def _skips(self) -> Sequence[MixedSkip]:
+        return cast(Sequence[MixedSkip], self.each)
+
+    def start_from(self, start: Sequence[MixedStart], min_noise: float) -> None:
+        for skip, own in zip(self._skips, start, strict=True):
+            skip.start_from(own, min_noise)
+
+    def adapt(self, support: Rows) -> State:
+        """As of `MixedSkip`; an axis for the targets comes after that of the tasks."""
+        states = [
+            skip.adapt(support._replace(y=y))
+            for skip, y in zip(self._skips, support.y.unbind(-1), strict=True)
+        ]
+        return {name: torch.stack([s[name] for s in states], 1) for name in states[0]}
+
+    def describe(
+        self,
+        state: State,
+        X: Tensor,  # shape: (n_tasks, n_rows, *input)
+    ) -> tuple[Tensor, Tensor]:  # each of shape (n_tasks, n_rows, n_targets)
+        found = [
+            skip.describe({name: state[name][:, k] for name in ("coef", "gain")}, X)
+            for k, skip in enumerate(self._skips)
+        ]
+        mean, log_std = (torch.cat(part, dim=-1) for part in zip(*found, strict=True))
+        return mean, log_std
 
 
 def with_constant(X: Tensor) -> Tensor:

@@ -76,8 +76,8 @@ class NeuralProcessLearner(AmortisedLearner):
                 f"aggregation must be one of {AGGREGATIONS}, got {aggregation!r}."
             )
         self.by_class = spec.kind == TaskKind.OWN
-        n_outputs = width_of(spec, regression=2, own=1)
-        width = self.row_width + width_of(spec, regression=1, own=0)
+        n_outputs = width_of(spec, regression=2 * spec.n_targets, own=1)
+        width = self.row_width + width_of(spec, regression=spec.n_targets, own=0)
         self.encode_pair = _network(width, d_model, d_model, n_layers)  # h
         # The first layer of g, in two parts: they meet where all classes are there.
         self.read_row = nn.Linear(self.row_width, d_model)
@@ -151,15 +151,16 @@ class NeuralProcessLearner(AmortisedLearner):
         output = output[:, :, 0]
         if not isinstance(reference, Reference):
             return output if reference is None else reference.values + output
-        mean = reference.place(output[..., :1])
+        deviation, spread = output.chunk(2, dim=-1)
+        mean = reference.place(deviation)
         if self.skip is not None:
             # One at zero, where nothing was learned; its logarithm grows slowly too.
-            factor = F.softplus(output[..., 1:] + math.log(math.e - 1))
+            factor = F.softplus(spread + math.log(math.e - 1))
             noise = self.min_noise + factor * reference.log_std.exp()
             return torch.cat([mean, 2 * noise.log()], dim=-1)
         # A softplus, as in the paper: far from the training rows its logarithm grows
         # slowly, where a linear log-variance overflows.
-        noise = self.min_noise + F.softplus(output[..., 1:])
+        noise = self.min_noise + F.softplus(spread)
         return torch.cat([mean, 2 * noise.log()], dim=-1)
 
     def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)

@@ -78,8 +78,8 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
         self.norm = nn.LayerNorm(d_model)
         if spec.kind == TaskKind.REGRESSION:
             self.log_min_variance = 2 * math.log(min_noise)
-            self.embed_target = nn.Linear(1, d_model, bias=False)
-            self.head = nn.Linear(d_model, 2)
+            self.embed_target = nn.Linear(spec.n_targets, d_model, bias=False)
+            self.head = nn.Linear(d_model, 2 * spec.n_targets)
         elif spec.kind == TaskKind.SHARED:
             self.embed_class = nn.Embedding(spec.n_classes, d_model)
             self.head = nn.Linear(d_model, spec.n_classes)
@@ -178,14 +178,10 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
             return reference.values + output
         if reference is not None:
             floor = output.new_tensor(self.log_min_variance)
-            log_variance = output[..., 1:] + 2 * reference.log_std
-            return torch.cat(
-                [
-                    reference.place(output[..., :1]),
-                    torch.logaddexp(log_variance, floor),
-                ],
-                dim=-1,
-            )
+            deviation, log_variance = output.chunk(2, dim=-1)
+            log_variance = log_variance + 2 * reference.log_std
+            parts = reference.place(deviation), torch.logaddexp(log_variance, floor)
+            return torch.cat(parts, dim=-1)
         if self.spec.kind == TaskKind.SHARED:
             return output
         distance = output[:, :, None] - state["prototypes"][:, None]

@@ -23,6 +23,7 @@ def random_rows(
     input_shape: tuple[int, ...] = (3,),
     n_classes: int = N_CLASSES,
     ways: Sequence[int] | None = None,
+    n_targets: int = 1,
     random_state: int = 0,
 ) -> Rows:
     """Draw rows of tasks of unequal size, padded with zeros to the longest.
@@ -47,6 +48,9 @@ def random_rows(
 
     ways : sequence of int, default=None
         Classes of each task, with ``kind="own"``. None is `n_classes` in all.
+
+    n_targets : int, default=1
+        Targets of every row, in regression.
 
     random_state : int, default=0
         Seed of the draw.
@@ -73,8 +77,9 @@ def random_rows(
     X = torch.randn(*shape, *input_shape, generator=generator, dtype=torch.float64)
     X = X * mask.view(*shape, *(1 for _ in input_shape))
     if kind == "regression":
-        y = torch.randn(*shape, generator=generator, dtype=torch.float64)
-        return Rows(X, y * mask, mask)
+        several = (n_targets,) if n_targets > 1 else ()
+        y = torch.randn(*shape, *several, generator=generator, dtype=torch.float64)
+        return Rows(X, y * mask.view(*shape, *(1 for _ in several)), mask)
     own = None
     if kind == "own":
         own = (

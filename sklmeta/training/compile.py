@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map_only
 
@@ -138,9 +139,8 @@ def _padded(rows: Rows, width: int) -> Rows:
     extra = width - rows.X.shape[1]
     if not extra:
         return rows
-    below = [0, 0] * (rows.X.ndim - 2) + [0, extra]
-    return rows._replace(
-        X=F.pad(rows.X, below),
-        y=F.pad(rows.y, [0, extra]),
-        mask=F.pad(rows.mask, [0, extra]),
-    )
+
+    def longer(values: Tensor) -> Tensor:
+        return F.pad(values, [0, 0] * (values.ndim - 2) + [0, extra])
+
+    return rows._replace(X=longer(rows.X), y=longer(rows.y), mask=longer(rows.mask))

@@ -16,7 +16,8 @@ from slow_references import (
 )
 from torch import Tensor
 
-from sklmeta.closed_form.bayesian_linear import BayesianLinearLearner, stable_cholesky
+from sklmeta.closed_form._cholesky import stable_cholesky
+from sklmeta.closed_form.bayesian_linear_learner import BayesianLinearLearner
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.learners.encoders import MLP
 from sklmeta.learners.learner import TaskSpec

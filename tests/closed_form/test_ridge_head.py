@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sklmeta import RidgeHeadClassifier
-from sklmeta.closed_form.ridge_head import RidgeHeadLearner
+from sklmeta.closed_form.ridge_head_learner import RidgeHeadLearner
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.learners.encoders import MLP
 from sklmeta.learners.learner import TaskSpec

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import sklmeta
-from sklmeta.closed_form.bayesian_linear import BayesianLinearLearner
+from sklmeta.closed_form.bayesian_linear_learner import BayesianLinearLearner
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.gradient_based.maml import MAMLLearner
 from sklmeta.learners.encoders import MLP

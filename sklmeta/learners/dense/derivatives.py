@@ -32,7 +32,7 @@ def _targets(rows: Rows) -> Tensor:  # shape: (n_tasks, n_rows, n_targets)
 def output_loss(value: Tensor, rows: Rows, weight: Tensor) -> Tensor:
     """`learner.row_loss`."""
     if not rows.n_classes:
-        return ((value - rows.y[..., None]).square() * weight).sum((1, 2))
+        return ((value - _targets(rows)).square() * weight).sum((1, 2))
     # Over a short last axis softmax is four times slower than over the one before it.
     log_p = F.log_softmax(_present(value, rows), 1)
     return -(log_p.gather(1, rows.y[:, None]) * weight.mT).sum((1, 2))
@@ -44,7 +44,7 @@ def output_delta(
     """Gradient of the loss at the output, and the probabilities of the classes."""
     if not rows.n_classes:
         # A Python int would be made a tensor and converted at every call.
-        error = torch.sub(value, rows.y[..., None], out=out)
+        error = torch.sub(value, _targets(rows), out=out)
         return error.mul_(weight).mul_(2.0), None
     p = torch.softmax(_present(value, rows), 1).mT
     delta = p.contiguous() if out is None else out.copy_(p)
