@@ -44,6 +44,7 @@ class WrappingBaseline(BaselineEstimator):
 
     estimator: BaseEstimator
     center: bool = False
+    _several_targets = True  # if the estimator inside takes them
     _own_classes_remedy = "use PerTask(estimator, shared_classes=False)."
 
     def _options(self, X: Any) -> dict[str, Any]:
@@ -107,6 +108,8 @@ class WrappingBaseline(BaselineEstimator):
         tags.estimator_type = inner.estimator_type
         tags.classifier_tags = copy.deepcopy(inner.classifier_tags)
         tags.regressor_tags = copy.deepcopy(inner.regressor_tags)
+        several = inner.estimator_type == "regressor" and self._several_targets
+        tags.target_tags.multi_output = several and inner.target_tags.multi_output
         if not self.center:
             tags.input_tags = copy.deepcopy(inner.input_tags)
         return tags

@@ -97,7 +97,7 @@ class PerTask(WrappingBaseline):
         table = self._unfolded(table)
         order, offsets = group_rows(table.codes, table.n_tasks)
         tasks = [table.part(rows) for rows in np.split(order, offsets[1:-1])]
-        if self._is_ridge and is_plain(table.X):
+        if self._is_ridge and is_plain(table.X) and table.n_targets == 1:
             alpha = self.estimator.alpha
             heads = [ridge(own.X, own.y, alpha, own.weight)[0] for own in tasks]
             return Wrapped([], linear=np.stack(heads))

@@ -249,6 +249,10 @@ class Pooled(WrappingBaseline):
         return super()._weighs and not self.task_category
 
     @property
+    def _several_targets(self) -> bool:  # type: ignore[override]
+        return not self.task_category  # for which one mean target may stand
+
+    @property
     def _weight(self) -> float:
         if isinstance(self.support_weight, str):
             return WEIGHT_WITH_CATEGORY if self.task_category else 1.0

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklmeta.data.codes import IntArray, check_task
 from sklmeta.data.labels import positions
+from sklmeta.data.targets import check_numbers, n_columns
 from sklmeta.estimator.state import Adaptation
 from sklmeta.evaluation.conformal import (
     Scores,
@@ -130,6 +131,8 @@ class CalibrationMixin:
 
         Numbers that no task can give are passed over.
         """
+        if n_columns(y) > 1:
+            check_numbers(y, several=False)
         codes, labels = check_task(task, len(np.asarray(y)))
         self._check_unseen(labels)
         sizes = np.bincount(codes)

@@ -19,11 +19,18 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import check_is_fitted
 
+from sklmeta.evaluation.several_outputs import (
+    SEVERAL,
+    MultiOutputOfTasks,
+    rows_of_each,
+)
+
 _SUPPORTED = (
     "It takes an estimator that has `adapt`, alone, as the last step of a Pipeline, "
-    "or inside a search (GridSearchCV and the like), a TransformedTargetRegressor or "
-    "a FrozenEstimator. Wrap anything else around the adapted model instead, and a "
-    "plain scikit-learn estimator in PerTask or Pooled."
+    "or inside a search (GridSearchCV and the like), a TransformedTargetRegressor, a "
+    "MultiOutputRegressor, a RegressorChain or a FrozenEstimator. Wrap anything else "
+    "around the adapted model instead, and a plain scikit-learn estimator in PerTask "
+    "or Pooled."
 )
 
 
@@ -62,7 +69,9 @@ def adapted(
         A fitted estimator that has ``adapt``, or a fitted container with one inside: a
         ``Pipeline`` (its fitted steps transform the support rows), a search (its
         ``best_estimator_``), a ``TransformedTargetRegressor`` (its fitted transformer
-        transforms `y`), a ``FrozenEstimator``, or any of these inside each other.
+        transforms `y`), a ``MultiOutputRegressor`` or a ``RegressorChain`` (each
+        estimator is adapted to its column of `y`), a ``FrozenEstimator``, or any of
+        these inside each other.
 
     X : {array-like, data frame} of shape (n_support, n_features)
         Support rows, as `model` takes them: before the steps of a pipeline.
@@ -197,6 +206,8 @@ def inner_estimator(model: Any) -> Any:
             model = getattr(model, "best_estimator_", model.estimator)
         elif isinstance(model, TransformedTargetRegressor):
             model = getattr(model, "regressor_", model.regressor)
+        elif isinstance(model, SEVERAL):
+            model = getattr(model, "estimators_", [model.estimator])[0]
         elif hasattr(model, "adapt"):
             return model
         else:
@@ -232,9 +243,34 @@ def _rebuild(
         support = _transform_target(model, support)
         new.regressor_ = _rebuild(model.regressor_, change, support, caller, path)
         return new
+    if isinstance(model, SEVERAL):
+        return _rebuild_several(model, change, support, caller, path)
     if not hasattr(model, "adapt"):
         raise _not_adaptable(caller, path, model)
     return change(shallow_copy(model), support)
+
+
+def _rebuild_several(
+    model: Any,
+    change: Callable[[Any, Any], Any],
+    support: _Support | None,
+    caller: str,
+    path: tuple[str, ...],
+) -> Any:
+    new = shallow_copy(model)
+    given: list[_Support | None] = [None] * len(model.estimators_)
+    if support is not None:
+        tasks = support.task is not None
+        each = rows_of_each(model, support.X, support.y, tasks=tasks)
+        given = [support._replace(X=X, y=y) for X, y in each]
+        if tasks:
+            new = object.__new__(MultiOutputOfTasks)
+            new.__dict__.update(model.__dict__)
+    new.estimators_ = [
+        _rebuild(inner, change, own, caller, path)
+        for inner, own in zip(model.estimators_, given, strict=True)
+    ]
+    return new
 
 
 def shallow_copy(model: Any) -> Any:

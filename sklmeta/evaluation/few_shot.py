@@ -96,6 +96,8 @@ class FewShotDraw:
             with sklearn.config_context(enable_metadata_routing=True):
                 self._responses[method] = self._respond(method)
             self.seconds += time.perf_counter() - start
+            if method == "predict" and self.y_true.ndim == 1:  # it may be a column
+                self._responses[method] = self._responses[method].reshape(-1)
         return self._responses[method]
 
     def _respond(self, method: str) -> NDArray[Any]:
@@ -191,7 +193,7 @@ def few_shot_predictions(
         is_support = None
     check_count("n_draws", n_draws, 1)
     X, targets, codes, labels = check_tasks(
-        X, y, task, classes=not is_regressor(estimator)
+        X, y, task, classes=not is_regressor(estimator), several=True
     )
     inner = inner_estimator(estimator)
     kind = fitted_kind(inner)
@@ -309,12 +311,12 @@ def few_shot_score(
     if metric is None and is_regressor(estimator):
         parts = [sums_of_squares(*weighted(draw)) for draw in draws]
         sums = np.sum(np.sum(parts, axis=2), axis=0)
-        if not sums[1]:
+        if not np.any(sums[1]):
             warn(
                 "The few-shot score is undefined: no task's query targets vary.",
                 UndefinedMetricWarning,
             )
-        return float(_r2(*sums))
+        return float(np.mean(_r2(*sums)))
     means = [_mean_over_tasks(*weighted(draw), metric) for draw in draws]
     return float(np.mean(means))
 
@@ -342,7 +344,8 @@ def task_scores(
 ) -> NDArray[np.float64]:  # shape: (n_tasks,); NaN where there is no query
     """Score of each task; of a regressor with ``metric=None``, each task's own R^2."""
     if metric is None and is_regressor(draw.model):
-        return _r2(*sums_of_squares(draw, weight))
+        scores = _r2(*sums_of_squares(draw, weight))
+        return scores.reshape(len(scores), -1).mean(axis=1)
     of_tasks = _weight_of_tasks(draw, weight)
     if metric is None:
         correct = (draw.y_pred == draw.y_true) * (1.0 if weight is None else weight)
@@ -370,16 +373,25 @@ def task_scores(
 
 def sums_of_squares(
     draw: FewShotDraw, weight: NDArray[Any] | None = None
-) -> tuple[NDArray[Any], NDArray[Any]]:  # each of shape (n_tasks,)
+) -> tuple[NDArray[Any], NDArray[Any]]:  # each of shape (n_tasks[, n_targets])
     """Squared errors, and squares about the query mean, summed within each task."""
+    y, predicted = np.asarray(draw.y_true, dtype=np.float64), draw.y_pred
+    if y.ndim == 1:
+        return _sums(draw, y, predicted, weight)
+    columns = zip(y.T, predicted.T, strict=True)
+    both = np.stack([_sums(draw, *column, weight) for column in columns], axis=-1)
+    return both[0], both[1]
 
+
+def _sums(
+    draw: FewShotDraw, y: NDArray[Any], predicted: NDArray[Any], weight: Any
+) -> tuple[NDArray[Any], NDArray[Any]]:  # each of shape (n_tasks,)
     def total(values: NDArray[Any]) -> NDArray[Any]:
         return _weight_of_tasks(draw, values if weight is None else values * weight)
 
-    y = np.asarray(draw.y_true, dtype=np.float64)
     of_tasks = _weight_of_tasks(draw, weight)
     means = total(y) / np.where(of_tasks > 0, of_tasks, 1)
-    return total((y - draw.y_pred) ** 2), total((y - means[draw.codes]) ** 2)
+    return total((y - predicted) ** 2), total((y - means[draw.codes]) ** 2)
 
 
 def _r2(error: Any, spread: Any) -> Any:

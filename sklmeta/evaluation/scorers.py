@@ -94,7 +94,7 @@ class TaskView:
         return known
 
     def _columns(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
-        if values.ndim == 1:
+        if values.ndim == 1 or not is_classifier(self):
             return values
         classes, unknown = self.classes_, 0 if name == "predict_proba" else -np.inf
         columns = np.full((len(values), len(classes)), unknown, values.dtype)

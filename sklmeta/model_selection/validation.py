@@ -115,7 +115,8 @@ def few_shot_cross_validate(
         the fold's tasks together and of predicting their queries. A score is NaN where
         the metric is undefined. For a regressor and ``scoring=None``, ``sse`` and
         ``sst`` hold the sums of squares, so that ``1 - df.sse.sum() / df.sst.sum()``
-        over the rows of interest is the few-shot score of `FewShotScorer`.
+        over the rows of interest is the few-shot score of `FewShotScorer`. Of several
+        targets they are ``sse0``, ``sst0``, ``sse1`` and so on.
 
     Raises
     ------
@@ -150,7 +151,7 @@ def few_shot_cross_validate(
     all_shots = _all_shots(shots, estimator, is_support)
     check_count("n_draws", n_draws, 1)
     X, targets, codes, labels = check_tasks(
-        X, y, task, classes=not is_regressor(estimator)
+        X, y, task, classes=not is_regressor(estimator), several=True
     )
     folds = make_folds(estimator, cv, X, targets, codes, labels)
     protocol = {
@@ -282,6 +283,8 @@ def _score_draw(draw: Any, metrics: Metrics) -> pd.DataFrame:
     for name, metric in metrics.items():
         columns[name] = task_scores(draw, metric)
     if list(metrics.values()) == [None] and is_regressor(draw.model):
-        columns["sse"], columns["sst"] = sums_of_squares(draw)
+        for name, sums in zip(("sse", "sst"), sums_of_squares(draw), strict=True):
+            each = {f"{name}{k}": column for k, column in enumerate(sums.T)}
+            columns |= {name: sums} if sums.ndim == 1 else each
     columns["adapt_time"] = draw.seconds / np.sum(draw.n_query > 0)
     return pd.DataFrame(columns)[draw.n_query > 0]

@@ -32,7 +32,8 @@ def start_of(learner, support, t):
     body = dict(learner.encoder.named_parameters())
     X, y = support.X[t], support.y[t]
     own = learner.spec.kind == "own"
-    n_outputs = int(support.ways[t]) if own else max(1, support.n_classes)
+    width = support.n_classes or learner.spec.n_targets
+    n_outputs = int(support.ways[t]) if own else width
     if learner.has_prototypes:
         features = functional_call(learner.encoder, body, (X,))
         means = torch.stack([features[y == c].mean(0) for c in range(n_outputs)])

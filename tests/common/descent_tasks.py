@@ -16,7 +16,9 @@ from sklmeta.testing import random_rows
 N_TASKS, N_SUPPORT, N_QUERY = 3, 7, 5
 
 
-def episodes_of(kind, seed=0, n_support=N_SUPPORT, n_query=N_QUERY, n_features=3):
+def episodes_of(
+    kind, seed=0, n_support=N_SUPPORT, n_query=N_QUERY, n_features=3, n_targets=1
+):
     """Three tasks; when classes are their own, of 2, 3 and 4 classes."""
     ways = (2, 3, 4) if kind == "own" else None
     return Episodes(
@@ -27,6 +29,7 @@ def episodes_of(kind, seed=0, n_support=N_SUPPORT, n_query=N_QUERY, n_features=3
                 input_shape=(n_features,),
                 n_classes=4,
                 ways=ways,
+                n_targets=n_targets,
                 random_state=2 * seed + part,
             )
             for part, n_rows in enumerate((n_support, n_query))
@@ -36,7 +39,7 @@ def episodes_of(kind, seed=0, n_support=N_SUPPORT, n_query=N_QUERY, n_features=3
 
 def loss_of(output, y, kind):
     if kind == "regression":
-        return F.mse_loss(output[:, 0], y)
+        return F.mse_loss(output, y.reshape(output.shape)) * output.shape[1]
     return F.cross_entropy(output, y)
 
 
