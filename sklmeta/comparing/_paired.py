@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from scipy.stats import wilcoxon
 
+from sklmeta.comparing._pair_html import html_of_harm, html_of_pair
 from sklmeta.comparing._statistics import bootstrap_interval, sign_flip_p_value
 
 
@@ -55,6 +56,9 @@ class PairedDifference:
         """Number of tasks on which both were judged."""
         return len(self.differences)
 
+    def _repr_html_(self) -> str:
+        return html_of_pair(self)
+
 
 @dataclass(frozen=True, eq=False)
 class Harm:
@@ -81,6 +85,9 @@ class Harm:
     mean_loss: float
     share_lost: float
     tasks: pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        return html_of_harm(self)
 
 
 def pair(

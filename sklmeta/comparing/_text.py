@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import html
-import math
 from typing import NamedTuple
 
+from sklmeta.comparing._numbers import number
 from sklmeta.comparing._scores import ComparisonScores
 
 STYLE = (
@@ -17,16 +17,6 @@ STYLE = (
     "th:first-child {text-align: left} .sklmeta-comparison {border-collapse: collapse} "
     ".sklmeta-comparison small {opacity: .7; white-space: nowrap}</style>"
 )
-
-
-def number(value: float) -> str:
-    """Three significant digits, without an exponent where that is readable."""
-    if not math.isfinite(value):
-        return "n/a" if math.isnan(value) else str(value)
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
-        digits = 3 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
-        return f"{value:,.{digits}f}"
-    return f"{value:.2e}"
 
 
 class Line(NamedTuple):

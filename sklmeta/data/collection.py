@@ -17,6 +17,7 @@ from sklmeta._compat import _safe_indexing
 from sklmeta.data.blocks import as_rows, is_mapped
 from sklmeta.data.codes import check_task, group_rows
 from sklmeta.data.labels import as_column, as_labels
+from sklmeta.data.sketch import html_of
 from sklmeta.data.stacking import (
     check_pairs,
     choose_columns,
@@ -291,6 +292,9 @@ class TaskCollection(Sequence):
             f"TaskCollection: {len(self):,} tasks, {len(self.codes):,} rows, "
             f"{' x '.join(map(str, self.X.shape[1:]))} features; {spread}"
         )
+
+    def _repr_html_(self) -> str:
+        return html_of(repr(self), self.y, self.codes, self.labels)
 
 
 def stack_tasks(

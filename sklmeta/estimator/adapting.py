@@ -14,6 +14,7 @@ from sklearn.utils import estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
 
 from sklmeta._compat import print_as_estimator
+from sklmeta._version import DOCUMENTATION
 from sklmeta.data.codes import IntArray
 from sklmeta.data.table import Table
 from sklmeta.data.validation import check_support_table, unpack_collection
@@ -167,6 +168,13 @@ class AdaptingMixin:
         said = self._adapted_to()
         text: str = super().__repr__(N_CHAR_MAX)  # type: ignore[call-arg]
         return f"{text}, {said}" if said else text
+
+    _doc_link_module = "sklmeta"
+    _doc_link_template = DOCUMENTATION and f"{DOCUMENTATION}/{{page}}.html"
+
+    def _doc_link_url_param_generator(self) -> dict[str, str]:
+        """Fill in the template: a public class has the page of its name."""
+        return {"page": f"api/sklmeta.{type(self).__name__}"}
 
     def _html_repr(self) -> str:
         said = self._adapted_to()

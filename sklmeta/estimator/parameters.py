@@ -240,11 +240,6 @@ class Parameters(DeclaredParameters, BaseEstimator):
         "warm_start": ["boolean"],
     }
 
-    # The documentation is not on the web: no link from the diagram, rather than to
-    # scikit-learn's pages.
-    _doc_link_module = "sklmeta"
-    _doc_link_template = ""
-
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters; entries of the parameter dicts as ``module__name``.
 

@@ -354,6 +354,20 @@ def test_markdown_html_and_csv(regression, tmp_path):
     np.testing.assert_allclose(read["mean"], regression.table()["mean"])
 
 
+def test_pairs_and_harm_in_a_notebook():
+    result = planted({"<b>": [1.0, 2.0, 4.0], "own": [1.5, 1.0, 3.0]})
+    k = result.shots[0]
+    page = result.paired("<b>", "own", k)._repr_html_()
+    assert "<b>" not in page and "&lt;b&gt; less own" in page
+    assert "95 % interval" in page
+    assert page.count("<tr>") == 2 + 4 + 3  # heads, facts, tasks
+    harm = result.harm("own", against="<b>", shots=k)
+    page = harm._repr_html_()
+    assert f"own is worse than &lt;b&gt; on {harm.n_worse} of 3 tasks" in page
+    assert "<th>worst</th><th>own</th><th>&lt;b&gt;</th><th>loss</th>" in page
+    assert "worst" not in result.harm("own", against="own", shots=k)._repr_html_()
+
+
 def test_html_escapes_names():
     page = planted({"<b>": [1.0, 2.0], "own": [1.0, 1.5]})._repr_html_()
     assert "&lt;b&gt;" in page

@@ -168,3 +168,33 @@ def test_estimators_take_every_kind_of_label(task):
     model = PerTask(Ridge()).fit(X, Y, task=task)
     expected = PerTask(Ridge()).fit(X, Y, task=TASK).score(X, Y, task=TASK)
     assert model.score(X, Y, task=task) == expected
+
+
+# In a notebook -----------------------------------------------------------------------
+
+
+def test_a_collection_is_sketched():
+    task = np.repeat([f"<b>{i}" for i in range(8)], range(2, 10))
+    y = np.arange(len(task), dtype=float)
+    page = TaskCollection(np.zeros((len(task), 1)), y, task)._repr_html_()
+    assert "<b>" not in page and "&lt;b&gt;0" in page
+    assert page.count("<svg") == page.count("</svg>") == 2
+    assert page.count("<rect") == 8 + 2 * 8  # sizes; ranges and means
+    assert "0.5 (0 to 1)" in page  # the first task's mean and range
+    assert "and 3 more" in page
+
+
+@pytest.mark.parametrize("classes", [["<i>", "b"], [0, 1], [True, False]])
+def test_classes_of_a_collection_are_sketched(classes):
+    y = np.array(classes)[[0, 1, 0, 0]]
+    page = TaskCollection(np.zeros((4, 1)), y, [0, 0, 1, 1])._repr_html_()
+    assert "<i>" not in page
+    assert "50%" in page and "100%" in page
+    assert page.count("<rect") == 2 + 3  # sizes; shares that are not zero
+
+
+def test_sketches_of_little_and_of_much():
+    assert "<svg" not in TaskCollection(np.zeros((0, 1)), [], [])[:0]._repr_html_()
+    X, task = np.zeros((300, 1)), np.arange(300)
+    page = TaskCollection(X, np.full((300, 2), np.nan), task)._repr_html_()
+    assert page.count("<rect") == 60  # some of the sizes, and no range of no number

@@ -151,3 +151,11 @@ def test_diagrams_do_not_link_to_scikit_learn():
     est = sklmeta.MAMLRegressor()
     assert est._doc_link_module == "sklmeta" and est._get_doc_link() == ""
     assert "Documentation for MAMLRegressor" not in estimator_html_repr(est)
+
+
+@pytest.mark.parametrize("cls", [sklmeta.MAMLRegressor, sklmeta.MixedModelRegressor])
+def test_diagrams_link_to_our_documentation_once_it_has_an_address(cls, monkeypatch):
+    link = "https://docs.invalid/api/sklmeta." + cls.__name__ + ".html"
+    monkeypatch.setattr(cls, "_doc_link_template", "https://docs.invalid/{page}.html")
+    assert cls()._get_doc_link() == link
+    assert link in estimator_html_repr(cls())
