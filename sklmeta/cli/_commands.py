@@ -18,7 +18,7 @@ import sklearn
 
 from sklmeta.calibration import calibrated, cross_calibrated, predict_interval
 from sklmeta.cli._files import DataError, File, read_file
-from sklmeta.cli._models import compared, piped, single
+from sklmeta.cli._models import bounded, compared, piped, single
 from sklmeta.cli._next import next_step_of
 from sklmeta.cli._record import record_of
 from sklmeta.cli._report import write_report
@@ -107,6 +107,7 @@ def run_compare(arguments: argparse.Namespace) -> None:
         check_writable(arguments.report)
     table, options = _load(arguments)
     options["support"] = arguments.support  # what the meta-learners train for
+    options = bounded(options, len(np.unique(table.task)))
     models = compared(table.classification, options, arguments.models)
     given = {} if arguments.shots is None else {"shots": arguments.shots}
     prepared = preparation(table.X)

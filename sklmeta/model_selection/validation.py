@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
@@ -16,6 +17,7 @@ import sklearn
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.model_selection import check_cv
+from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklmeta._compat import _safe_indexing
@@ -212,7 +214,9 @@ def make_folds(
 ) -> list[Fold]:
     if cv is None or isinstance(cv, Integral):
         cv = TaskKFold(5 if cv is None else cv)
-    folds = list(check_cv(cv).split(X, y, codes))
+    with warnings.catch_warnings():  # whether tasks are cut is looked at below
+        warnings.filterwarnings("ignore", "The groups parameter is ignored")
+        folds = list(check_cv(cv).split(X, y, codes))
     for i, (train, test) in enumerate(folds):
         shared = np.intersect1d(codes[train], codes[test])
         if len(shared):
@@ -254,6 +258,8 @@ def evaluate_fold(
         estimator.fit(TaskCollection(X, y, task, is_support=fixed))
     fit_time = time.perf_counter() - start
     X, y, task, fixed = (_part(array, test) for array in table)
+    if fixed is None:
+        estimator, X = _prepared(estimator, X, metrics)
     if any(all_shots) and not getattr(
         inner_estimator(estimator), "shared_classes_", True
     ):
@@ -266,6 +272,16 @@ def evaluate_fold(
         )
     ]
     return pd.concat(parts, ignore_index=True).assign(fit_time=fit_time)
+
+
+def _prepared(estimator: Any, X: Any, metrics: Metrics) -> tuple[Any, Any]:
+    """Take the steps of a pipeline once, in place of once for every support.
+
+    Scorers that are functions may look at X, and see it as it was given.
+    """
+    if isinstance(estimator, Pipeline) and not any(map(callable, metrics.values())):
+        return estimator[-1], estimator[:-1].transform(X)
+    return estimator, X
 
 
 def _part(array: Any, rows: NDArray[np.intp]) -> Any:
