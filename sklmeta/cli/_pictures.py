@@ -55,7 +55,11 @@ class Pictures:
 
         # Names stay text, which can be searched and read aloud, and which the browser
         # has glyphs for where matplotlib has none. Lengths are pixels.
-        look = {"svg.fonttype": "none", "figure.dpi": 72, "font.size": screen.letters}
+        look: dict[Any, Any] = {
+            "svg.fonttype": "none",
+            "figure.dpi": 72,
+            "font.size": screen.letters,
+        }
         look |= {"svg.hashsalt": f"sklmeta {self.n_drawn}", "text.usetex": False}
         look |= {"axes.titlesize": "medium", "axes.labelsize": "small"}
         look |= {"xtick.labelsize": "small", "ytick.labelsize": "small"}

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sklmeta.comparing._numbers import number
 from sklmeta.comparing._paired import PairedDifference
 from sklmeta.comparing._scores import ComparisonScores
-from sklmeta.comparing._text import number
 
 Pairs = Sequence[PairedDifference]
 

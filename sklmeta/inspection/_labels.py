@@ -81,4 +81,4 @@ def _free_place(
 
 def _overlaps(box: NDArray[Any], others: Boxes) -> NDArray[np.bool_]:
     apart = (box[:2] >= others[:, 2:]) | (box[2:] <= others[:, :2])
-    return ~apart.any(axis=1)
+    return np.logical_not(apart.any(axis=1))
