@@ -124,6 +124,11 @@ class MixedModel(DeclaredParameters, AdaptableEstimator):
         X = X if names is None else pd.DataFrame(X, columns=names)
         return self._fit_or_restore(*weigh_rows(X, y, task, sample_weight))
 
+    def _fit(
+        self, X: Any, y: Any, task: Any, weight: Floats | None = None
+    ) -> BaseException | None:
+        return self._fit_to(self._fit_table(X, y, task)._replace(weight=weight))
+
     def _why_no_weights(self, weight: NDArray) -> str:
         return ""
 
@@ -133,8 +138,9 @@ class MixedModel(DeclaredParameters, AdaptableEstimator):
         y = table.targets.astype(np.float64, copy=False)
         slopes = self._slopes = random_columns(self, X.shape[1])
         all_or_none = len(slopes) in (0, X.shape[1])
-        how = {"scale_y": scale_y, "reduce": all_or_none, "weight": weight}
-        units = self._units = Units.of(X, y, **how)
+        units = self._units = Units.of(
+            X, y, scale_y=scale_y, reduce=all_or_none, weight=weight
+        )
         self._dtype = "float32" if X.dtype == np.float32 else "float64"
         if all_or_none and len(slopes):
             return np.arange(units.n_columns)

@@ -21,6 +21,7 @@ from sklmeta.data.codes import IntArray
 from sklmeta.data.scaling import check_precision
 from sklmeta.data.table import Table
 from sklmeta.estimator.base import AdaptableEstimator
+from sklmeta.estimator.naming import says_what_it_takes
 from sklmeta.learners.torch_state import as_if_alone
 from sklmeta.mixed_models.families import FAMILIES, Family
 from sklmeta.mixed_models.generalised import GeneralisedMixedModel
@@ -280,6 +281,7 @@ class MixedModelRegressor(RegressorMixin, OneOutput, MixedModel):
         assert self._family is not None
         return self._predictive(X, codes, model, self._family)
 
+    @says_what_it_takes
     @as_if_alone()
     def predict(
         self, X: Any, task: ArrayLike | None = None, return_std: bool = False
@@ -323,8 +325,8 @@ class MixedModelRegressor(RegressorMixin, OneOutput, MixedModel):
         kept = np.isin(model.codes, asked)
         support = np.searchsorted(asked, model.codes[kept])
         weights = None if model.weight is None else model.weight[kept]
-        rows = model.X[kept], model.y[kept], support
-        moments = moments_of(self._units, *rows, len(asked), weights)
+        given = model.X[kept], model.y[kept], support
+        moments = moments_of(self._units, *given, len(asked), weights)
         known, std = posterior(self._linear, moments), np.empty(len(X))
         for start in range(0, len(X), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)

@@ -281,11 +281,11 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
 
     # State --------------------------------------------------------------------
 
-    def _fit(
-        self, X: Any, y: Any, task: Any, weight: NDArray[Any] | None = None
-    ) -> BaseException | None:
+    def _fit(self, X: Any, y: Any, task: Any) -> BaseException | None:
         """Fit; an error that is returned is raised once what was learned is kept."""
-        table = self._fit_table(X, y, task)._replace(weight=weight)
+        return self._fit_to(self._fit_table(X, y, task))
+
+    def _fit_to(self, table: Table) -> BaseException | None:
         self.__dict__.update(self._attributes_of(table, None))
         self.__dict__.update(self._attributes_of(table, self._learn(table)))
         return None

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from sklmeta.data.codes import IntArray
 from sklmeta.mixed_models.blocks import row_blocks_of
+from sklmeta.mixed_models.coordinates import Parameters
 from sklmeta.mixed_models.families import Family
 from sklmeta.mixed_models.generalised import (
     GeneralisedMixedModel,
     LaplaceProblem,
-    Parameters,
     Rows,
 )
 from sklmeta.mixed_models.laplace import Modes

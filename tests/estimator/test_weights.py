@@ -6,8 +6,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from instances import ALL, META
 from numpy.testing import assert_allclose
-from sklearn.base import clone
+from sklearn.base import clone, is_regressor
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
@@ -15,7 +16,10 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 import sklmeta
+from sklmeta.data.kinds import TaskKind
 from sklmeta.datasets import make_linear_tasks
+from sklmeta.estimator.adapting import AdaptingMixin
+from sklmeta.learners.task_spec import TaskSpec
 
 FITS = {
     "reml": sklmeta.MixedModelRegressor(),
@@ -199,3 +203,20 @@ def test_shots_count_weights_and_n_support_rows(tasks):
     est.adapt(X[:6], y[:6], sample_weight=WEIGHTS)
     assert est.n_support_ == 5
     assert est._adaptation.shots.tolist() == [8]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_who_takes_weights(name):
+    refuses = name in ("siamese", "auto_classifier", "auto_regressor")
+    est = ALL[name]
+    if name in META:
+        kind, n_classes = (
+            (TaskKind.REGRESSION, 0) if is_regressor(est) else (TaskKind.SHARED, 3)
+        )
+        spec = TaskSpec(kind, (3,), 4, n_classes)
+        learner = clone(est)._make_learner(spec, nn.Linear(3, 4))
+        assert learner.takes_weights is not refuses
+    else:
+        own = type(est)._why_no_weights
+        assert own is not AdaptingMixin._why_no_weights
+        assert not refuses or own(est, np.ones(1))

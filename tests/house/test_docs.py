@@ -48,6 +48,7 @@ MODULES = (
 PAGES = (
     "README.md",
     "docs/index.md",
+    "docs/adapting.md",
     "docs/large_data.md",
     "docs/baselines.md",
     "docs/gradient_based.md",
