@@ -26,6 +26,7 @@ from sklmeta.auto._schedule import Schedule
 from sklmeta.auto._sharing import is_trained
 from sklmeta.auto._stacking import WeightModel, equal_weights, fit_weights
 from sklmeta.auto._support_losses import adapt_and_judge
+from sklmeta.baselines import PerTask
 from sklmeta.data.codes import IntArray
 from sklmeta.data.kinds import TaskKind
 from sklmeta.data.scaling import Scaling, check_targets
@@ -154,6 +155,9 @@ class Blend(AdaptableEstimator, _BaseComposition):
         self._was_given_tasks = task is not None or y is None
         return super()._fit(X, y, task)
 
+    def _warn_of_few_tasks(self) -> None:
+        """Say nothing: `_learn` says what they mean to a blend."""
+
     def _learn(self, table: Table) -> Blended | None:
         for value in self.shots:
             check_count("shots", value, 0)
@@ -245,6 +249,8 @@ class Blend(AdaptableEstimator, _BaseComposition):
             members.append(new)
             losses.append(lost)
         weights = model.weights(table.shots, np.stack(losses, axis=1))
+        if is_classifier(self) and not np.any(model.coefficients):
+            weights = _of_two_classes(weights, members, table)
         return Blended(members, weights, by_task=True, bounds=bounds)
 
     def _why_no_weights(self, weight: NDArray[np.float64]) -> str:
@@ -289,6 +295,24 @@ class Blend(AdaptableEstimator, _BaseComposition):
                 values = np.clip(values, low, high)
             total = total + weight * values
         return total
+
+
+def _of_two_classes(
+    weights: NDArray[np.float64], members: list[Any], table: Table
+) -> NDArray[np.float64]:
+    """Weights of nothing known, less those of own models that have seen one class.
+
+    Such a model is certain of that class. Where training tasks tell the weights, they
+    tell this too.
+    """
+    own = [isinstance(inner_estimator(member), PerTask) for member in members]
+    pairs = pd.DataFrame({"task": table.codes, "class": np.asarray(table.y)})
+    n_seen = pairs.groupby("task")["class"].nunique()
+    one = n_seen.reindex(range(table.n_tasks), fill_value=0).to_numpy() < 2
+    if all(own) or not one.any():
+        return weights
+    weights = np.where(np.outer(one, own), 0.0, weights)
+    return weights / weights.sum(axis=1, keepdims=True)
 
 
 def _check_squares(table: Table) -> None:

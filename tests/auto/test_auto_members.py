@@ -20,6 +20,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklmeta import (
     AutoMetaClassifier,
     AutoMetaRegressor,
+    MixedModelClassifier,
     PerTask,
     ProtoNetClassifier,
 )
@@ -182,3 +183,20 @@ def test_pipelines_as_members(tasks):
 def test_bad_members(tasks, estimators, error, message):
     with pytest.raises(error, match=message):
         AutoMetaRegressor(estimators=estimators).fit(*tasks)
+
+
+def test_an_own_model_of_one_class_has_no_say_where_nothing_is_known():
+    X, y, task = make_classification_tasks(
+        n_tasks=3, n_rows=12, n_way=2, shared_labels=True, random_state=0
+    )
+    members = [
+        ("own", make_pipeline(StandardScaler(), PerTask(LogisticRegression()))),
+        ("mixed", MixedModelClassifier()),
+    ]
+    model = AutoMetaClassifier(estimators=members, random_state=0)
+    with pytest.warns(UserWarning, match="count alike"):
+        model.fit(X, y, task=task)
+    one, two = X[:1], X[np.r_[:6]]
+    assert len(set(y[:6])) == 2
+    np.testing.assert_allclose(model.adapt(one, y[:1]).weights_, [[0, 1]])
+    np.testing.assert_allclose(model.adapt(two, y[:6]).weights_, [[0.5, 0.5]])
