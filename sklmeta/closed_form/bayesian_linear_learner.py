@@ -130,7 +130,7 @@ class BayesianLinearLearner(RawFeaturesLearner):
         if self.is_one:
             return [LinearPrior(*own, self.min_noise)]
         each = zip(*(values.unbind() for values in own), strict=True)
-        return [LinearPrior(*values, self.min_noise) for values in each]
+        return [LinearPrior(m, d, low, s, self.min_noise) for m, d, low, s in each]
 
     def features(
         self,

@@ -107,7 +107,7 @@ class RidgeHeadLearner(RawFeaturesLearner):
         means = np.stack([s.mean for s in each], axis=1)
         head = torch.as_tensor(means / scales[:, None], dtype=torch.float32)
         logs = torch.as_tensor(np.log(scales), dtype=torch.float32)
-        noise = max(np.mean([s.noise_variance for s in each]), LEAST_VARIANCE)
+        noise = max(float(np.mean([s.noise_variance for s in each])), LEAST_VARIANCE)
         with torch.no_grad():
             self.prior_head[self.n_encoded :] = head
             self.log_raw_scale.copy_(logs[:-1] + 0.5 * math.log(self.n_raw))

@@ -82,8 +82,8 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
             Rows of all tasks; or a `TaskCollection`, or a sequence of ``(X, y)``, one
             per task, without `y` and `task`.
 
-        y : array-like of shape (n_samples,), default=None
-            Classes, or targets.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
+            Classes, or targets; several where the estimator takes them.
 
         task : array-like of shape (n_samples,), default=None
             Label of every row's task. None, or a single label, is one table, and the
@@ -130,7 +130,7 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
 
         Returns
         -------
-        ndarray of shape (n_samples,)
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
             Labels as they were given to `fit` or `adapt`; or numbers, in the units of
             y. Before `adapt`, for a task of which nothing is known.
 

@@ -50,6 +50,7 @@ PAGES = (
     "docs/index.md",
     "docs/adapting.md",
     "docs/large_data.md",
+    "docs/several_targets.md",
     "docs/baselines.md",
     "docs/gradient_based.md",
     "docs/metric_based.md",
