@@ -158,6 +158,9 @@ class Blend(AdaptableEstimator, _BaseComposition):
     def _warn_of_few_tasks(self) -> None:
         """Say nothing: `_learn` says what they mean to a blend."""
 
+    def _warn_of_few_tasks(self) -> None:
+        """Say nothing: `_learn` says what they mean to a blend."""
+
     def _learn(self, table: Table) -> Blended | None:
         for value in self.shots:
             check_count("shots", value, 0)

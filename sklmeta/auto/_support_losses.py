@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy.sparse
 from numpy.typing import NDArray
 
 from sklmeta._compat import _safe_indexing
@@ -115,7 +116,8 @@ def _keys(table: Table) -> NDArray[np.uint64] | None:
     """
     if table.sizes.max() <= MOST_FOLDS:
         return None
-    rows = pd.DataFrame(table.X).assign(**{"": np.asarray(table.y)})
+    X = table.X.toarray() if scipy.sparse.issparse(table.X) else table.X
+    rows = pd.DataFrame(X).assign(**{"": np.asarray(table.y)})
     return pd.util.hash_pandas_object(rows, index=False).to_numpy()
 
 

@@ -102,6 +102,11 @@ def make_table(
         notes.append(f"{missing.sum()} row(s) without a target or a task left out.")
         y, names = y[~missing], names[~missing]
         columns = columns_of(file.rows(~missing), chosen, reading.na)
+    if not len(names):
+        raise DataError(
+            f"No row has both a value of {target!r} and a {task!r}: are these the "
+            "columns, and what does --na say of their gaps?"
+        )
     if len(np.unique(names)) < 2:
         raise DataError(
             f"Column {task!r} holds {len(np.unique(names))} task(s): learning across "

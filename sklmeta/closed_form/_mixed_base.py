@@ -25,6 +25,7 @@ from sklmeta.data.validation import unpack_collection
 from sklmeta.data.weights import weigh_rows
 from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.estimator.declared import DeclaredParameters
+from sklmeta.estimator.naming import says_what_it_takes
 from sklmeta.exceptions import warn
 from sklmeta.learners.torch_state import as_if_alone
 from sklmeta.mixed_models.covariance import COVARIANCES, Floats
@@ -80,6 +81,7 @@ class MixedModel(DeclaredParameters, AdaptableEstimator):
 
     # Fitting ------------------------------------------------------------------
 
+    @says_what_it_takes
     @_fit_context(prefer_skip_nested_validation=False)
     @as_if_alone()
     def fit(

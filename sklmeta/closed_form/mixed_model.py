@@ -22,6 +22,7 @@ from sklmeta.data.scaling import check_precision
 from sklmeta.data.table import Table
 from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.estimator.naming import says_what_it_takes
+from sklmeta.estimator.naming import says_what_it_takes
 from sklmeta.learners.torch_state import as_if_alone
 from sklmeta.mixed_models.families import FAMILIES, Family
 from sklmeta.mixed_models.generalised import GeneralisedMixedModel
@@ -281,6 +282,7 @@ class MixedModelRegressor(RegressorMixin, OneOutput, MixedModel):
         assert self._family is not None
         return self._predictive(X, codes, model, self._family)
 
+    @says_what_it_takes
     @says_what_it_takes
     @as_if_alone()
     def predict(

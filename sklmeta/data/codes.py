@@ -92,9 +92,9 @@ def check_order(X: Any, task: Any) -> None:
     places = np.unique(one.get_indexer_for(other))
     if len(places) >= len(one) and places[0] >= 0:
         raise ValueError(
-            "task has the rows of X in another order, by its index. Rows are matched by "
-            "their place: pass task.loc[X.index], or task.to_numpy() if the places are "
-            "right."
+            "task has the rows of X in another order, by its index. Rows are matched "
+            "by their place: pass task.loc[X.index], or task.to_numpy() if the places "
+            "are right."
         )
 
 

@@ -15,12 +15,13 @@ from sklearn.utils import check_consistent_length
 
 from sklmeta._compat import _safe_indexing
 from sklmeta.data.blocks import as_rows, is_mapped
-from sklmeta.data.codes import check_task, group_rows
+from sklmeta.data.codes import check_order, check_task, group_rows
 from sklmeta.data.labels import as_column, as_labels
 from sklmeta.data.sketch import html_of
 from sklmeta.data.stacking import (
     check_pairs,
     choose_columns,
+    refuse_parts,
     stacked_rows,
     stacked_targets,
 )
@@ -79,7 +80,9 @@ class TaskCollection(Sequence):
     """
 
     def __init__(self, X: Any, y: Any, task: ArrayLike, *, is_support: Any = None):
+        refuse_parts(X)
         check_consistent_length(X, y)
+        check_order(X, task)
         self.X = as_rows(X) if hasattr(X, "shape") else np.asarray(X)
         self.y = as_column(y)
         self.codes, self.labels = check_task(task, len(self.y))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,8 +69,30 @@ def is_pair(item: Any) -> bool:
     return getattr(item[0], "ndim", None) == 2 or np.ndim(item[0]) >= 2
 
 
+def refuse_parts(X: Any) -> None:
+    """Say what to do with tables in parts, one per task."""
+    if isinstance(X, Mapping):
+        raise TypeError(
+            "X is a dict where a table of rows is wanted: pass {name: (X, y)} alone, a "
+            "pair for each task; or put frames with their targets below each other, "
+            'frame = pd.concat(frames, names=["task"]).reset_index(level="task"), and '
+            'take TaskCollection.from_frame(frame, target=..., task="task").'
+        )
+    if hasattr(X, "get_group"):
+        raise TypeError(
+            "X is grouped, and a table of rows is wanted: pass the frame as it was, "
+            "and the column that it was grouped by as task."
+        )
+    if isinstance(X, Iterator):
+        raise TypeError(
+            "X is an iterator, which can be read once only: pass list(X), of a pair "
+            "(X, y) for each task."
+        )
+
+
 def refuse_tasks(X: Any) -> None:
     """Say what to do with tasks where a table of rows is wanted."""
+    refuse_parts(X)
     if isinstance(X, list) and X and isinstance(X[0], tuple) and is_pair(X[0]):
         raise TypeError(
             "X is a list of tasks where a table of rows is wanted: pass what "

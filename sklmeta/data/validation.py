@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,12 +27,12 @@ from sklearn.utils.validation import validate_data
 
 from sklmeta._compat import _num_samples
 from sklmeta.data.blocks import as_rows, is_mapped, row_blocks
-from sklmeta.data.codes import IntArray, check_task
+from sklmeta.data.codes import IntArray, check_order, check_task
 from sklmeta.data.collection import TaskCollection, stack_tasks
 from sklmeta.data.kinds import TaskKind, kind_of
 from sklmeta.data.labels import as_labels, check_targets, shared_class_indices
 from sklmeta.data.own_classes import own_classes
-from sklmeta.data.stacking import check_is_table, is_pair, refuse_tasks
+from sklmeta.data.stacking import check_is_table, is_pair, refuse_parts, refuse_tasks
 from sklmeta.data.table import Table
 from sklmeta.data.targets import target_options
 
@@ -44,6 +44,10 @@ def unpack_collection(X: Any, y: Any, task: Any) -> tuple[Any, Any, Any, Any]:
         return (*X.to_arrays(), X.is_support)
     if y is None and isinstance(X, Sequence) and any(map(is_pair, X)):
         return (*stack_tasks(X), None)
+    if y is None and isinstance(X, Mapping) and all(map(is_pair, X.values())):
+        return (*stack_tasks(X.values(), list(X)), None)
+    refuse_parts(X)
+    check_order(X, task)
     return X, y, task, None
 
 
@@ -272,7 +276,9 @@ def check_tasks(
     codes : ndarray of shape (n_samples,)
     labels : ndarray of shape (n_tasks,)
     """
+    refuse_parts(X)
     check_consistent_length(X, y)
+    check_order(X, task)
     targets = check_targets(y, classes=classes, several=several)
     return (as_rows(X), targets, *check_task(task, len(targets)))
 

@@ -19,6 +19,8 @@ from sklmeta.data.codes import IntArray
 from sklmeta.data.table import Table
 from sklmeta.data.validation import check_support_table, unpack_collection
 from sklmeta.data.weights import weigh_rows
+from sklmeta.estimator.assumptions import asked_by_user, warn_of_one_table
+from sklmeta.estimator.naming import says_what_it_takes
 from sklmeta.estimator.state import Adaptation, KeptRows
 from sklmeta.exceptions import NotAdaptedError
 from sklmeta.learners.torch_state import as_if_alone
@@ -30,6 +32,7 @@ class AdaptingMixin:
     _adaptation: Adaptation
     _initial_adaptation: Adaptation
 
+    @says_what_it_takes
     @as_if_alone()
     def adapt(
         self,
@@ -220,7 +223,10 @@ class AdaptingMixin:
 
     def _adapt_to(self: Any, table: Table, labels: NDArray[Any] | None) -> None:
         """Adapt to validated supports; without labels to a single one."""
-        model = self._specialise(table)
+        with asked_by_user() as is_asked:
+            if is_asked:
+                warn_of_one_table(self, table)
+            model = self._specialise(table)
         record = Adaptation(model, labels, table.shots, table.classes, table.sizes)
         self._adaptation = record
         if table.classes is not None:

@@ -16,13 +16,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklmeta._compat import _fit_context, _num_samples
 from sklmeta._version import __version__
-from sklmeta.data.codes import IntArray, refuse_task
+from sklmeta.data.codes import IntArray, check_order, refuse_task
 from sklmeta.data.kinds import TaskKind, fitted_kind
 from sklmeta.data.labels import as_labels
 from sklmeta.data.table import Table
 from sklmeta.data.validation import check_fit_table, check_rows, unpack_collection
 from sklmeta.estimator.adapting import AdaptingMixin
+from sklmeta.estimator.assumptions import (
+    asked_by_user,
+    digest_of,
+    warn_of_few_tasks,
+    warn_of_known_tasks,
+)
 from sklmeta.estimator.calibrating import CalibrationMixin
+from sklmeta.estimator.naming import NamedParametersMixin, says_what_it_takes
 from sklmeta.estimator.state import Adaptation, RecordsMixin
 from sklmeta.evaluation.few_shot import few_shot_score
 from sklmeta.evaluation.probabilities import soften
@@ -38,7 +45,9 @@ def _predicts_probabilities(estimator: AdaptableEstimator) -> bool:
     return True
 
 
-class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEstimator):
+class AdaptableEstimator(
+    AdaptingMixin, CalibrationMixin, RecordsMixin, NamedParametersMixin, BaseEstimator
+):
     """Base of all estimators: fit to many tasks, adapt to a new one, predict.
 
     A subclass implements `_learn`, which returns what predicts for a task of which
@@ -55,6 +64,7 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
     __metadata_request__predict_log_proba = {"task": True}
 
     _is_baseline = False  # to `compare`
+    _learns_from_tasks = True
     _own_classes_remedy = "set shared_classes=False."
     _least_rows = 1  # of `fit`
     _several_targets = False  # whether a regressor learns them side by side
@@ -69,6 +79,7 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
 
     # Public methods -----------------------------------------------------------
 
+    @says_what_it_takes
     @_fit_context(prefer_skip_nested_validation=False)
     @as_if_alone()
     def fit(
@@ -80,7 +91,7 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
         ----------
         X : {array-like, data frame} of shape (n_samples, n_features) or collection
             Rows of all tasks; or a `TaskCollection`, or a sequence of ``(X, y)``, one
-            per task, without `y` and `task`.
+            per task, or a dict of them, without `y` and `task`.
 
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             Classes, or targets; several where the estimator takes them.
@@ -107,7 +118,10 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
         own = self.__dict__
         before = dict(own)
         try:
-            error = self._fit(*given)
+            with asked_by_user() as is_asked:
+                error = self._fit(*given)
+                if is_asked and (given[2] is not None or given[1] is None):
+                    self._warn_of_few_tasks()
         except BaseException:  # also Ctrl-C: an earlier fit is kept, or none is left
             own.clear()
             own.update(before)
@@ -116,6 +130,7 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
             raise error
         return self
 
+    @says_what_it_takes
     @as_if_alone()
     def predict(self, X: Any, task: ArrayLike | None = None) -> NDArray[Any]:
         """Predict the class, or the target, of every row.
@@ -144,6 +159,7 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
         return self._shaped(self._predict(*self._select(X, task)))
 
     @available_if(_predicts_probabilities)
+    @says_what_it_takes
     @as_if_alone()
     def predict_proba(self, X: Any, task: ArrayLike | None = None) -> NDArray[Any]:
         """Predict the probability of every class.
@@ -166,6 +182,7 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
         return self._calibrated(X, codes, model, self._temperature(codes), log=False)
 
     @available_if(_predicts_probabilities)
+    @says_what_it_takes
     @as_if_alone()
     def predict_log_proba(self, X: Any, task: ArrayLike | None = None) -> NDArray[Any]:
         """Predict the logarithm of the probability of every class.
@@ -186,6 +203,7 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
         X, codes, model = self._select(X, task)
         return self._calibrated(X, codes, model, self._temperature(codes), log=True)
 
+    @says_what_it_takes
     @as_if_alone()
     def score(
         self,
@@ -194,7 +212,7 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
         sample_weight: ArrayLike | None = None,
         *,
         task: ArrayLike | None = None,
-        shots: int = 5,
+        shots: int | None = None,
     ) -> float:
         """Return the accuracy, or R²; with `task`, the few-shot score.
 
@@ -217,17 +235,29 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
         task : array-like of shape (n_samples,), default=None
             Task of every row. None scores the model as it is, as scikit-learn does.
 
-        shots : int, default=5
-            Support rows: per class when classes are a task's own, else in total.
+        shots : int, default=None
+            Support rows: per class when classes are a task's own, else in total; with
+            `task` None means 5, and without it there are none to draw.
 
         Returns
         -------
         float
         """
+        labelled = task is not None
         X, y, task, _ = unpack_collection(X, y, task)
         if task is not None:
+            shots = 5 if shots is None else shots
             how = {"shots": shots, "sample_weight": sample_weight}
-            return self._few_shot_score(X, y, task, **how)
+            score = self._few_shot_score(X, y, task, **how)
+            if labelled:
+                warn_of_known_tasks(self, y, task)
+            return score
+        if shots is not None:
+            raise ValueError(
+                f"shots={shots!r} are drawn from each task, and score was given no "
+                "task: call score(X, y, task=task, shots=...), or drop shots to score "
+                "the model as it is."
+            )
         refuse_task(sample_weight, getattr(self, "tasks_", ()))
         classes = is_classifier(self)
         metric, y = (accuracy_score, as_labels(y, "y")) if classes else (r2_score, y)
@@ -306,6 +336,7 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
             "_adaptation": adaptation,
             "_initial_adaptation": adaptation,
             "_calibration": None,
+            "_digest_of_fit": digest_of(table.targets),
             "_target_shape": table.target_shape,
             "_sklmeta_version": __version__,
         }
@@ -313,6 +344,9 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
             attributes["classes_"] = table.classes
             attributes["shared_classes_"] = table.kind == TaskKind.SHARED
         return attributes
+
+    def _warn_of_few_tasks(self) -> None:
+        warn_of_few_tasks(self)
 
     @property
     def _task_kind(self) -> TaskKind:
@@ -326,12 +360,14 @@ class AdaptableEstimator(AdaptingMixin, CalibrationMixin, RecordsMixin, BaseEsti
     def _select(self, X: Any, task: Any) -> tuple[Any, IntArray, Any]:
         """Validate the rows and find each one's model."""
         check_is_fitted(self)
+        check_order(X, task)
         X = check_rows(self, X, options={**self._options(X), "reset": False})
         self._check_shape(X)
         if self._adaptation.model is None:
             raise NotAdaptedError(
                 f"This {type(self).__name__} has no model before it has seen a "
-                "support, as classes are a task's own. Call adapt(X, y) first."
+                "support, as classes are a task's own. Call adapt(X, y) first; inside "
+                "a Pipeline or a search, sklmeta.adapted(model, X, y)."
             )
         model = self._adaptation.model
         codes = self._adaptation.codes_of(task, _num_samples(X))

@@ -19,6 +19,7 @@ from sklmeta._compat import Interval
 from sklmeta.data.codes import IntArray
 from sklmeta.data.rows import RowTable
 from sklmeta.estimator.base import AdaptableEstimator
+from sklmeta.estimator.naming import says_what_it_takes
 from sklmeta.estimator.state import Fitted, TaskModels
 from sklmeta.learners.torch_state import as_if_alone
 
@@ -134,6 +135,7 @@ class PredictiveStdMixin(MetaRegressorMixin):
 
     __metadata_request__predict = {"task": True, "return_std": True}
 
+    @says_what_it_takes
     @as_if_alone()
     def predict(
         self, X: Any, task: ArrayLike | None = None, return_std: bool = False

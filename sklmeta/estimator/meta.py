@@ -42,7 +42,8 @@ from sklmeta.estimator.parameters import Parameters
 from sklmeta.estimator.state import Fitted, LearnerPool, TaskModels
 from sklmeta.estimator.stopping import choose_updates
 from sklmeta.evaluation.few_shot import few_shot_score
-from sklmeta.learners.encoders import build_encoder
+from sklmeta.exceptions import warn
+from sklmeta.learners.encoders import build_encoder, layer_sizes
 from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.learners.torch_state import (
     as_if_alone,
@@ -89,8 +90,8 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
 
     def _unless_empty(self, encoder: nn.Module) -> nn.Module | None:
         """None in place of a default encoder without layers, for raw features."""
-        layers = len(self.hidden_layer_sizes)
-        return None if self.module is None and not layers else encoder
+        layers = layer_sizes(self.hidden_layer_sizes)
+        return None if self.module is None and not len(layers) else encoder
 
     # Meta-training ------------------------------------------------------------
 
@@ -107,6 +108,8 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
         given = table.kind, table.X.shape[1:], table.n_shared_classes, seed
         build = partial(self._build_learner, *given, table.n_targets)
         n_updates, learner = int(self.max_iter), build()
+        if before is None and not n_updates:
+            self._advise_to_train()
         if before is not None:
             learner = self._restore_learner(before).float().train()
         elif self._chooses_updates(table):
@@ -184,6 +187,13 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
 
     def _advise(self, learner: Learner) -> None:
         """Warn of what will not be learned, before the training starts."""
+
+    def _advise_to_train(self) -> None:
+        if self.module is None and getattr(self, "start", None) is None:
+            warn(
+                "max_iter=0 asks for no meta-update: the network keeps the random "
+                "weights that it was drawn with. Set max_iter to at least 1."
+            )
 
     def _assemble_learner(
         self, kind: str, input_shape: tuple[int, ...], n_classes: int, n_targets: int

@@ -42,7 +42,7 @@ class Parameters(DeclaredParameters, BaseEstimator):
     module_params : dict, default=None
         Arguments of the module class; also set as ``module__name``.
 
-    hidden_layer_sizes : tuple of int, default=(64, 64)
+    hidden_layer_sizes : int or tuple of int, default=(64, 64)
         Widths of the default encoder's layers.
 
     activation : {"relu", "tanh", "gelu", "silu", "elu", "identity"}, default="relu"
@@ -64,7 +64,8 @@ class Parameters(DeclaredParameters, BaseEstimator):
         Tasks per meta-update.
 
     max_iter : int, default=1000
-        Number of meta-updates.
+        Number of meta-updates. With 0 nothing is learned but the scaling and, where
+        there is one, the mixed model to start from.
 
     lr : float, default=0.001
         Step size of the meta-updates.
@@ -179,7 +180,7 @@ class Parameters(DeclaredParameters, BaseEstimator):
 
     module: type[nn.Module] | nn.Module | None = None
     module_params: dict[str, Any] | None = None
-    hidden_layer_sizes: Sequence[int] = (64, 64)
+    hidden_layer_sizes: int | Sequence[int] = (64, 64)
     activation: str = "relu"
     n_shots: int | tuple[int, int] = 5
     n_query: int = 15
@@ -209,7 +210,10 @@ class Parameters(DeclaredParameters, BaseEstimator):
     _parameter_constraints = {
         "module": [None, nn.Module, type],
         "module_params": [dict, None],
-        "hidden_layer_sizes": ["array-like"],
+        "hidden_layer_sizes": [
+            Interval(numbers.Integral, 1, None, closed="left"),
+            "array-like",
+        ],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "n_shots": [Interval(numbers.Integral, 1, None, closed="left"), tuple, list],
         "n_query": [Interval(numbers.Integral, 1, None, closed="left")],

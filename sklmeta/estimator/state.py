@@ -161,7 +161,8 @@ class Adaptation(NamedTuple):
                 raise ValueError(
                     "predict was given task, but the estimator is not adapted to tasks "
                     "by their labels, which holds for tasks that fit has seen as well. "
-                    "Call adapt(X, y, task=...) first, or drop task."
+                    "Call adapt(X, y, task=...) first (inside a Pipeline or a search, "
+                    "sklmeta.adapted(model, X, y, task=...)), or drop task."
                 )
             return np.zeros(n_samples, dtype=np.intp)
         if task is None:

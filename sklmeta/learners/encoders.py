@@ -27,6 +27,11 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
+def layer_sizes(hidden: int | Sequence[int]) -> Sequence[int]:
+    """Return the widths of layers; a number alone is one layer, as in scikit-learn."""
+    return (hidden,) if isinstance(hidden, Integral) else hidden  # type: ignore[return-value]
+
+
 class MLP(nn.Sequential):
     """Multi-layer perceptron: Linear and activation, once per hidden layer.
 
@@ -37,7 +42,7 @@ class MLP(nn.Sequential):
     n_features_in : int
         Number of features of a row.
 
-    hidden_layer_sizes : sequence of int, default=(64, 64)
+    hidden_layer_sizes : int or sequence of int, default=(64, 64)
         Width of each layer; the last is the number of features it returns.
 
     activation : {"relu", "tanh", "gelu", "silu", "elu", "identity"}, default="relu"
@@ -54,10 +59,11 @@ class MLP(nn.Sequential):
     def __init__(
         self,
         n_features_in: int,
-        hidden_layer_sizes: Sequence[int] = (64, 64),
+        hidden_layer_sizes: int | Sequence[int] = (64, 64),
         activation: str = "relu",
     ):
         layers: list[nn.Module] = []
+        hidden_layer_sizes = layer_sizes(hidden_layer_sizes)
         if not all(isinstance(n, Integral) and n > 0 for n in hidden_layer_sizes):
             raise ValueError(
                 "hidden_layer_sizes must hold positive ints, got "
@@ -120,7 +126,7 @@ def build_encoder(
     module: type[nn.Module] | nn.Module | None,
     module_params: Mapping[str, Any] | None,
     input_shape: tuple[int, ...],
-    hidden_layer_sizes: Sequence[int],
+    hidden_layer_sizes: int | Sequence[int],
     activation: str,
 ) -> tuple[nn.Module, int]:
     """Build the encoder and find its width by one forward pass of two rows.

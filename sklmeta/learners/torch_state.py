@@ -141,7 +141,8 @@ def resolve_device(device: str) -> str:
         kind = torch.device(device).type
     except RuntimeError as error:
         raise ValueError(
-            f"device={device!r} is not a device that torch knows."
+            f"device={device!r} is not a device that torch knows: 'cpu' and 'cuda' "
+            "are, and 'auto' takes CUDA where there is one."
         ) from error
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(

@@ -42,7 +42,7 @@ class MLPMembers(nn.Module):
         self,
         n_features_in: int,
         n_members: int,
-        hidden_layer_sizes: Sequence[int] = (64, 64),
+        hidden_layer_sizes: int | Sequence[int] = (64, 64),
         activation: str = "relu",
     ):
         super().__init__()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklmeta._compat import StrOptions
+from sklmeta._compat import Interval, StrOptions
 from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.faces import MetaClassifierMixin
@@ -20,6 +21,7 @@ from sklmeta.learners.encoders import (
     MLP,
     activation_sizes,
     build_encoder,
+    layer_sizes,
     mixes_rows,
     uses_batch_statistics,
 )
@@ -240,7 +242,7 @@ class RelationNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameter
         What becomes of the support rows of a class. The paper's sum grows with their
         number, and so should be adapted with as many as it was trained for.
 
-    relation_hidden_layer_sizes : tuple of int, default=(64,)
+    relation_hidden_layer_sizes : int or tuple of int, default=(64,)
         Widths of the hidden layers of the default relation module, an MLP with
         `activation`.
 
@@ -273,7 +275,7 @@ class RelationNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameter
     ``weight_decay=0.1``, `max_grad_norm`, `chunk_size`, `early_stopping`,
     `validation_fraction`, `n_iter_no_change` and `callbacks`; and for
     ``standardize="auto"``, `transductive`, `device`, `compile`, `n_threads`,
-    `random_state`, `verbose` and `warm_start`.
+    `random_state`, `verbose`, `max_time`, `checkpoint_dir` and `warm_start`.
 
     Attributes
     ----------
@@ -320,7 +322,7 @@ class RelationNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameter
 
     loss: str = "cross_entropy"
     pool: str = "mean"
-    relation_hidden_layer_sizes: Sequence[int] = (64,)
+    relation_hidden_layer_sizes: int | Sequence[int] = (64,)
     relation_module: type[nn.Module] | nn.Module | None = None
     relation_params: dict[str, Any] | None = None
     weight_decay: float = 0.1
@@ -328,7 +330,10 @@ class RelationNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameter
     _parameter_constraints = {
         "loss": [StrOptions(set(LOSSES))],
         "pool": [StrOptions(set(POOLS))],
-        "relation_hidden_layer_sizes": ["array-like"],
+        "relation_hidden_layer_sizes": [
+            Interval(numbers.Integral, 1, None, closed="left"),
+            "array-like",
+        ],
         "relation_module": [None, nn.Module, type],
         "relation_params": [dict, None],
     }
@@ -340,7 +345,7 @@ class RelationNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameter
         return RelationLearner(spec, encoder, relations, loss=self.loss, pool=self.pool)
 
     def _build_relation(self, n_features: int) -> nn.Module:
-        sizes = self.relation_hidden_layer_sizes
+        sizes = layer_sizes(self.relation_hidden_layer_sizes)
         if self.relation_module is None:
             if self.relation_params:
                 raise ValueError(

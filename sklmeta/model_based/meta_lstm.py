@@ -185,7 +185,7 @@ class _MetaLSTMParameters(InnerLoopParameters):
 
     hidden_size: int = 20
     engine: str = "auto"
-    hidden_layer_sizes: Sequence[int] = (32, 32)
+    hidden_layer_sizes: int | Sequence[int] = (32, 32)
     lr: float = 1e-2
 
     _parameter_constraints = {

@@ -195,7 +195,7 @@ class _NeuralProcessParameters(StartedEstimator):
     d_model: int = 128
     n_layers: int = 3
     n_heads: int = 4
-    hidden_layer_sizes: Sequence[int] = ()  # h and g themselves encode
+    hidden_layer_sizes: int | Sequence[int] = ()  # h and g themselves encode
     n_shots: int | tuple[int, int] = (1, 20)
     n_query: int = 16
     max_iter: int = 3000

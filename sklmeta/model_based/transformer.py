@@ -194,7 +194,7 @@ class _TransformerParameters(StartedEstimator):
     d_model: int = 64
     n_layers: int = 3
     n_heads: int = 4
-    hidden_layer_sizes: Sequence[int] = ()  # the layers themselves encode
+    hidden_layer_sizes: int | Sequence[int] = ()  # the layers themselves encode
     n_shots: int | tuple[int, int] = (1, 20)
     n_query: int = 16
     max_iter: int = 1500

@@ -11,11 +11,19 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from sklmeta._compat import _MetadataRequester
+from sklmeta.estimator.assumptions import warn_of_known_tasks
 from sklmeta.evaluation.containers import inner_estimator
 from sklmeta.evaluation.few_shot import few_shot_score
 from sklmeta.evaluation.scorers import Scoring
 from sklmeta.evaluation.shots import check_count
 from sklmeta.exceptions import warn
+from sklmeta.model_selection._routing import (
+    ENABLE_ROUTING,
+    Refusal,
+    is_asked_by_validation,
+)
+
+NO_TASK = f"FewShotScorer did not receive `task`: {ENABLE_ROUTING}."
 
 
 class FewShotScorer(_MetadataRequester):
@@ -133,19 +141,15 @@ class FewShotScorer(_MetadataRequester):
         float
         """
         if task is None:
-            raise ValueError(
-                "FewShotScorer did not receive `task`. Enable metadata routing, "
-                "sklearn.config_context(enable_metadata_routing=True), and pass "
-                'params={"task": t}.'
-            )
+            raise TypeError(NO_TASK)
         inner = inner_estimator(estimator)
-        if len(getattr(inner, "tasks_", ())) == 1:
+        if inner._is_baseline and len(inner.tasks_) == 1:  # others say so themselves
             warn(
                 f"This {type(inner).__name__} was meta-trained on a single task. Did "
                 "`fit` receive `task`? With metadata routing disabled, groups= reaches "
                 "only the splitter."
             )
-        return few_shot_score(
+        score = few_shot_score(
             estimator,
             X,
             y,
@@ -157,6 +161,8 @@ class FewShotScorer(_MetadataRequester):
             random_state=self.random_state,
             sample_weight=sample_weight,
         )
+        warn_of_known_tasks(inner, y, task)
+        return score
 
     def __call__(
         self,
@@ -166,6 +172,8 @@ class FewShotScorer(_MetadataRequester):
         **metadata: Any,
     ) -> float:
         """Score a fitted model on held-out tasks; see `score`."""
+        if metadata.get("task") is None and is_asked_by_validation():
+            return Refusal(NO_TASK)  # type: ignore[return-value]
         return self.score(estimator, X, y, **metadata)
 
     def __repr__(self) -> str:

@@ -14,6 +14,7 @@ from sklearn.model_selection import GroupKFold, GroupShuffleSplit, LeaveOneGroup
 
 from sklmeta.data.codes import check_task
 from sklmeta.data.collection import TaskCollection
+from sklmeta.model_selection._routing import ENABLE_ROUTING, warn_of_splitter_alone
 
 Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
 
@@ -47,6 +48,10 @@ class _TaskSplitter:
         train : ndarray of int
         test : ndarray of int
         """
+        warn_of_splitter_alone(type(self).__name__, groups)
+        return self._split(X, groups)
+
+    def _split(self, X: Any, groups: ArrayLike | None) -> Iterator[Fold]:
         if isinstance(X, TaskCollection) and groups is None:
             codes = np.arange(len(X))
             X = codes
@@ -61,7 +66,7 @@ class TaskKFold(_TaskSplitter, GroupKFold):
     Without `shuffle` the folds are balanced in their number of rows; with it, in their
     number of tasks. With metadata routing enabled,
     ``cross_val_score(est, X, y, params={"task": t}, cv=TaskKFold(5))`` needs nothing
-    else; with routing disabled pass ``groups=t`` besides.
+    else; with routing disabled ``groups=t`` would reach the splitter alone.
 
     Parameters
     ----------
@@ -173,7 +178,7 @@ class LeaveOneTaskOut(_TaskSplitter, LeaveOneGroupOut):
 def _task_codes(splitter: str, task: ArrayLike | None) -> NDArray[np.intp]:
     if task is None:
         raise ValueError(
-            f"{splitter} needs the task of every row. With metadata routing enabled "
-            'pass params={"task": t}; with routing disabled pass groups=t.'
+            f"{splitter} needs the task of every row: split(X, y, groups=task). In "
+            f"cross_validate, a search and the like {ENABLE_ROUTING}."
         )
     return check_task(task)[0]

@@ -69,6 +69,11 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         import skops.io as skops_io
     except ImportError as error:
         raise ImportError(_NEEDS) from error
+    if not hasattr(model, "get_params") or isinstance(model, type):
+        raise TypeError(
+            f"save writes an estimator, such as a fitted model; {type(model).__name__} "
+            "is none."
+        )
     path = check_writable(path)
     write_atomically(path, _sealed(skops_io.dumps(model)))
 

@@ -63,7 +63,7 @@ def test_a_parameter_needs_no_decorator():
     assert names(Mine)[:3] == ["width", "price", "depth"]
     assert hash(est) != hash(clone(est)) and est != clone(est)
     assert pickle.loads(pickle.dumps(est)).width == 8
-    with pytest.raises(TypeError, match="unexpected keyword argument 'widht'"):
+    with pytest.raises(TypeError, match="here it is called 'width'"):
         Mine(widht=8)
 
 

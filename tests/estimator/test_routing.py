@@ -107,7 +107,8 @@ def test_off_cross_validation_slices_task():
 
 def test_off_grid_search():
     search = GridSearchCV(pipe(), GRID, cv=TaskKFold(4))
-    search.fit(X, Y, pertask__task=TASK, groups=TASK)
+    with pytest.warns(UserWarning, match="is scored without tasks"):
+        search.fit(X, Y, pertask__task=TASK, groups=TASK)
     assert len(search.best_estimator_[-1].tasks_) == 8
 
 
@@ -133,15 +134,19 @@ def test_off_requests_cannot_be_set():
         TaskKFold().set_split_request(groups="task")
 
 
-@pytest.mark.filterwarnings("ignore:Scoring failed:UserWarning")
-def test_off_scorer_receives_no_task_and_says_so():
-    options = {"params": {"pertask__task": TASK}, "groups": TASK, "cv": TaskKFold(4)}
-    scores = cross_val_score(pipe(), X, Y, scoring=FewShotScorer(), **options)
-    assert np.isnan(scores).all()
-    with pytest.raises(ValueError, match="FewShotScorer did not receive `task`"):
-        cross_val_score(
-            pipe(), X, Y, scoring=FewShotScorer(), error_score="raise", **options
-        )
+@pytest.mark.parametrize("scoring", [FewShotScorer(), {"few": FewShotScorer()}])
+@pytest.mark.parametrize("error_score", [np.nan, "raise"])
+def test_off_scorer_receives_no_task_and_says_so(scoring, error_score):
+    options = {"params": {"pertask__task": TASK}, "error_score": error_score}
+    with pytest.raises(TypeError, match="FewShotScorer did not receive `task`"):
+        cross_validate(pipe(), X, Y, scoring=scoring, **options)
+
+
+def test_off_groups_reach_the_splitter_alone():
+    with pytest.warns(UserWarning, match="groups= reaches TaskKFold alone") as caught:
+        cross_val_score(pipe(), X, Y, groups=TASK, cv=TaskKFold(4))
+    assert len(caught) == 1 and caught[0].filename == __file__
+    cross_val_score(Ridge(), X, Y, groups=TASK, cv=TaskKFold(4))  # no tasks are wanted
 
 
 def test_nobody_switches_routing_on():

@@ -88,6 +88,7 @@ def test_training_goes_on_from_there(kind, data):
 # Without it ---------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:max_iter=0 asks for no meta-update")
 @pytest.mark.parametrize("kind", STARTED, **by_name)
 def test_none_asks_for_no_mixed_model(kind, data, monkeypatch):
     X, y, task = data
@@ -103,6 +104,8 @@ def test_none_asks_for_no_mixed_model(kind, data, monkeypatch):
         assert not np.any(weights.get(name, 0.0))
 
 
+@pytest.mark.filterwarnings("ignore:.* was fitted to . tasks")
+@pytest.mark.filterwarnings("ignore:task has a single label")
 @pytest.mark.parametrize("kind", STARTED, **by_name)
 @pytest.mark.parametrize("n_tasks", [1, 2])
 def test_too_few_tasks_start_nothing(kind, n_tasks, data):
@@ -112,6 +115,7 @@ def test_too_few_tasks_start_nothing(kind, n_tasks, data):
         assert not np.any(weights.get(name, 0.0))
 
 
+@pytest.mark.filterwarnings("ignore:max_iter=0 asks for no meta-update")
 @pytest.mark.parametrize("kind", STARTED, **by_name)
 def test_files_from_before_there_was_a_start_are_read(kind, data):
     X, y, task = data
