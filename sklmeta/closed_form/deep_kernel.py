@@ -96,7 +96,8 @@ class DeepKernelRegressor(PredictiveStdMixin, _DeepKernelAttributes):
     `optimizer_params`, ``weight_decay=0.01``, `max_grad_norm`, `chunk_size`,
     ``early_stopping="folds"``, `validation_fraction`, `n_iter_no_change` and
     `callbacks`; and for `standardize`, `transductive`, `device`, `compile`,
-    `n_threads`, `random_state`, `verbose` and `warm_start`.
+    `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir` and
+    `warm_start`.
 
     Attributes
     ----------
@@ -230,8 +231,8 @@ class DeepKernelClassifier(MetaClassifierMixin, _DeepKernelAttributes):
     ``lr=0.01``, `lr_schedule`, ``optimizer="AdamW"``, `optimizer_params`,
     ``weight_decay=0.01``, `max_grad_norm`, `chunk_size`, `early_stopping`,
     `validation_fraction`, `n_iter_no_change` and `callbacks`; and for `standardize`,
-    `transductive`, `device`, `compile`, `n_threads`, `random_state`, `verbose` and
-    `warm_start`.
+    `transductive`, `device`, `compile`, `n_threads`, `random_state`, `verbose`,
+    `max_time`, `checkpoint_dir` and `warm_start`.
 
     Attributes
     ----------

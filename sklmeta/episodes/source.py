@@ -53,6 +53,11 @@ class EpisodeSource:
     valid: list[Episodes] | None = None
     rows: IntArray | None = None  # of the table, to learn from; None: all of them
     _stream: Iterator[Episodes] | None = None
+    _n_skipped: int = 0
+
+    def skip(self, n_batches: int) -> None:
+        """Go on, before anything is drawn, where so many meta-batches were."""
+        self._n_skipped = n_batches
 
     def draw(self) -> Episodes:
         """Return a fresh meta-batch, out of a block of them that was drawn at once."""
@@ -64,6 +69,7 @@ class EpisodeSource:
                 self.y,
                 self.n_classes,
                 self.rng,
+                self._n_skipped,
             )
         return next(self._stream)
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, is_classifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -33,8 +34,9 @@ from sklmeta.estimator.naming import NamedParametersMixin, says_what_it_takes
 from sklmeta.estimator.state import Adaptation, RecordsMixin
 from sklmeta.evaluation.few_shot import few_shot_score
 from sklmeta.evaluation.probabilities import soften
-from sklmeta.exceptions import NotAdaptedError
+from sklmeta.exceptions import NotAdaptedError, warn
 from sklmeta.learners.torch_state import as_if_alone
+from sklmeta.training.interrupts import interrupts_noted
 
 
 def _predicts_probabilities(estimator: AdaptableEstimator) -> bool:
@@ -110,22 +112,29 @@ class AdaptableEstimator(
             If the input is not usable; an earlier fit is kept.
         NonFiniteLossError
             If the meta-loss stops being finite; the last good epoch's state is kept.
+        KeyboardInterrupt
+            At Ctrl-C, when the meta-update is done; what was learned by then is kept,
+            or an earlier fit where that is nothing. A second one does not wait.
         """
         return self._fit_or_restore(X, y, task)
 
     def _fit_or_restore(self, *given: Any) -> Self:
         """Fit to what `fit` was given; an earlier fit survives what fails."""
-        own = self.__dict__
-        before = dict(own)
+        before, error = dict(self.__dict__), None
         try:
-            with asked_by_user() as is_asked:
-                error = self._fit(*given)
-                if is_asked and (given[2] is not None or given[1] is None):
-                    self._warn_of_few_tasks()
-        except BaseException:  # also Ctrl-C: an earlier fit is kept, or none is left
-            own.clear()
-            own.update(before)
-            raise
+            with interrupts_noted(), asked_by_user() as is_asked:
+                try:
+                    error = self._fit(*given)
+                    if is_asked and (given[2] is not None or given[1] is None):
+                        self._warn_of_few_tasks()
+                except BaseException:  # also Ctrl-C: an earlier fit is kept, or none
+                    self.__dict__ = before
+                    raise
+        except KeyboardInterrupt:  # that came when all was done
+            if error is None:
+                raise
+        if isinstance(error, KeyboardInterrupt):
+            warn(str(error), ConvergenceWarning)
         if error is not None:
             raise error
         return self

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,7 +38,7 @@ from sklmeta.mixed_models.class_scaling import class_scaling
 from sklmeta.mixed_models.start import mixed_class_start, mixed_start
 from sklmeta.training.callbacks import OnEpoch
 from sklmeta.training.compile import Compiler
-from sklmeta.training.loop import TrainingOptions, TrainingResult, meta_train
+from sklmeta.training.loop import TrainingOptions, TrainingResult, Upkeep, meta_train
 from sklmeta.training.net import UPDATES_PER_EPOCH
 
 MAX_ONE_THREAD_BYTES = 2**22
@@ -128,6 +130,7 @@ class MetaTraining:
         on_epoch: OnEpoch,
         n_updates: int | None = None,
         on_start: Callable[[], object] | None = None,
+        upkeep: Upkeep | None = None,
     ) -> TrainingResult:
         """Meta-train the learner, in place, for `max_iter` updates or fewer."""
         params, device = self.params, self.device
@@ -140,6 +143,10 @@ class MetaTraining:
             learner.compiler = Compiler(device)
         # What a user's module draws comes from torch's global generator.
         stochastic = params.module is not None or _has_dropout(learner)
+        skip: Callable[[int], None] = partial(_skip, draw)
+        if draw == self.source.draw:
+            skip = self.source.skip
+        upkeep = replace(upkeep or Upkeep(), skip=skip, keeps_torch=stochastic)
         with (
             intra_op_threads(_n_threads(params, learner, device)),
             seeded_torch(self.seed) if stochastic else contextlib.nullcontext(),
@@ -150,6 +157,7 @@ class MetaTraining:
                 _training_options(params, device, n_updates),
                 valid_episodes=self.source.valid,
                 on_epoch=on_epoch,
+                upkeep=upkeep,
             )
 
     def _start(self, learner: Learner) -> None:
@@ -225,10 +233,14 @@ def _training_options(
         max_grad_norm=params.max_grad_norm,
         n_iter_no_change=params.n_iter_no_change,
         callbacks=params.callbacks or (),
-        verbose=int(params.verbose),
         device=device,
         chunk_size=params.chunk_size,
     )
+
+
+def _skip(draw: Callable[[], object], n_batches: int) -> None:
+    for _ in range(n_batches):
+        draw()
 
 
 def _n_threads(params: Parameters, learner: nn.Module, device: str) -> int | None:

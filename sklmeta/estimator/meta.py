@@ -40,7 +40,8 @@ from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.estimator.fitting import EpochCallbacks, MetaTraining, warn_of_lost
 from sklmeta.estimator.parameters import Parameters
 from sklmeta.estimator.state import Fitted, LearnerPool, TaskModels
-from sklmeta.estimator.stopping import choose_updates
+from sklmeta.estimator.stopping import FoldInterrupted, choose_updates
+from sklmeta.estimator.upkeep import FitUpkeep
 from sklmeta.evaluation.few_shot import few_shot_score
 from sklmeta.exceptions import warn
 from sklmeta.learners.encoders import build_encoder, layer_sizes
@@ -53,6 +54,8 @@ from sklmeta.learners.torch_state import (
     to_torch,
     torch_dtype,
 )
+from sklmeta.training.interrupts import hold_interrupts
+from sklmeta.training.loop import TrainingResult
 
 
 class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
@@ -71,7 +74,7 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
     `optimizer`, `optimizer_params`, `weight_decay`, `max_grad_norm`, `chunk_size`,
     `early_stopping`, `validation_fraction`, `n_iter_no_change` and `callbacks`; and for
     `standardize`, `transductive`, `device`, `compile`, `n_threads`, `random_state`,
-    `verbose` and `warm_start`.
+    `max_time`, `verbose`, `checkpoint_dir` and `warm_start`.
 
     Attributes
     ----------
@@ -104,16 +107,24 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
         before = self._warm_start_from(table)
         device = resolve_device(self.device)
         seed = check_random_state(self.random_state).randint(2**31)
+        known = None if before is None else before.weights
+        upkeep = FitUpkeep(self, table, seed, warm_start_from=known)
+        seed = upkeep.seed
         training = MetaTraining(self, table, before, device, seed)
         given = table.kind, table.X.shape[1:], table.n_shared_classes, seed
         build = partial(self._build_learner, *given, table.n_targets)
         n_updates, learner = int(self.max_iter), build()
         if before is None and not n_updates:
             self._advise_to_train()
+        result: TrainingResult | None = None
+        hold_interrupts()  # until what is learned is kept
         if before is not None:
             learner = self._restore_learner(before).float().train()
         elif self._chooses_updates(table):
-            n_updates = choose_updates(self, table, device, seed, build)
+            try:
+                n_updates = choose_updates(self, table, device, seed, build, upkeep)
+            except FoldInterrupted as stop:
+                training, learner, result = stop.training, stop.learner, stop.result
 
         def attributes(fitted: Fitted, seed: int) -> dict[str, Any]:
             # Built from the weights: an epoch's are not those of the learner any more.
@@ -129,21 +140,30 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
             }
 
         watch = EpochCallbacks(self, n_updates, X, y, training.fitted, attributes)
-        result = training.run(learner, watch, n_updates)
-        n_before, history = 0, []
-        if before is not None:
-            n_before, history = self.n_iter_, self.history_
+        if result is None:
+            own = upkeep.of_training("fit")
+            result = training.run(learner, watch, n_updates, upkeep=own)
         fitted = training.fitted(result.weights)
         warn_of_lost(learner, partial(self._restore_learner, fitted))
-        learned = attributes(fitted, seed)
+        self._keep(attributes(fitted, seed), result, learner, before is not None)
+        watch.finish()
+        return upkeep.close(result, n_updates) or result.error
+
+    def _keep(
+        self,
+        learned: dict[str, Any],
+        result: TrainingResult,
+        learner: Learner,
+        goes_on: bool,
+    ) -> None:
+        """Set the attributes of a fit, which may go on with an earlier one."""
+        n_before, history = (self.n_iter_, self.history_) if goes_on else (0, [])
         self.__dict__.update(learned)
         self.engine_ = learner.train().engine_name
-        if self.compile:
+        if self.compile and learner.compiler is not None:
             self.compile_time_ = learner.compiler.seconds
         self.n_iter_ = n_before + result.n_iter
         self.history_ = history + result.history
-        watch.finish()
-        return KeyboardInterrupt() if result.interrupted else result.error
 
     def _chooses_updates(self, table: Table) -> bool:
         """Whether folds of held-out tasks say how many meta-updates pay."""

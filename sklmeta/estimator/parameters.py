@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import numbers
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,6 +67,11 @@ class Parameters(DeclaredParameters, BaseEstimator):
     max_iter : int, default=1000
         Number of meta-updates. With 0 nothing is learned but the scaling and, where
         there is one, the mixed model to start from.
+
+    max_time : float, default=None
+        Seconds that `fit` may take, about; what is reached by then is used, with a
+        warning that says how far that is, and the step size falls in time. Of "folds"
+        each has as much as the training that comes after them.
 
     lr : float, default=0.001
         Step size of the meta-updates.
@@ -142,8 +148,17 @@ class Parameters(DeclaredParameters, BaseEstimator):
     random_state : int, RandomState instance or None, default=None
         Seeds the weights and the episodes.
 
-    verbose : int, default=0
-        1 prints a line per epoch.
+    verbose : int, default=None
+        None shows a bar, with the time left, where a fit takes more than two seconds
+        and standard error is a terminal or a notebook's; 0 shows nothing; 1 keeps the
+        bar when it is done, and writes a plain line now and then where there is no
+        terminal.
+
+    checkpoint_dir : str or path-like, default=None
+        A folder for this fit alone, in which its state is kept. A `fit` that was killed
+        goes on from there, if called again with the same data and parameters, and ends
+        as it would have; one that was done is not made again. With other ones it is
+        refused. Callbacks begin anew.
 
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the last call.
@@ -187,6 +202,7 @@ class Parameters(DeclaredParameters, BaseEstimator):
     support: Any = "random"
     meta_batch_size: int = 16
     max_iter: int = 1000
+    max_time: float | None = None
     lr: float = 1e-3
     lr_schedule: str = "cosine"
     optimizer: str | type[torch.optim.Optimizer] = "Adam"
@@ -204,7 +220,8 @@ class Parameters(DeclaredParameters, BaseEstimator):
     compile: bool = False
     n_threads: int | None = None
     random_state: int | np.random.RandomState | None = None
-    verbose: int = 0
+    verbose: int | None = None
+    checkpoint_dir: str | os.PathLike[str] | None = None
     warm_start: bool = False
 
     _parameter_constraints = {
@@ -220,6 +237,7 @@ class Parameters(DeclaredParameters, BaseEstimator):
         "support": [StrOptions({"random", "first"}), "cv_object"],
         "meta_batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
         "max_iter": [Interval(numbers.Integral, 0, None, closed="left")],
+        "max_time": [Interval(numbers.Real, 0, None, closed="neither"), None],
         "lr": [Interval(numbers.Real, 0, None, closed="neither")],
         "lr_schedule": [StrOptions({"constant", *SCHEDULES})],
         "optimizer": [str, type],
@@ -240,7 +258,8 @@ class Parameters(DeclaredParameters, BaseEstimator):
         "compile": ["boolean"],
         "n_threads": [Interval(numbers.Integral, 1, None, closed="left"), None],
         "random_state": ["random_state"],
-        "verbose": ["verbose"],
+        "verbose": ["verbose", None],
+        "checkpoint_dir": [str, os.PathLike, None],
         "warm_start": ["boolean"],
     }
 

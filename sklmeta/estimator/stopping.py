@@ -21,8 +21,10 @@ from sklmeta.data.table import Table
 from sklmeta.episodes.rows import Episodes
 from sklmeta.estimator.fitting import MetaTraining, held_out_episodes
 from sklmeta.estimator.parameters import Parameters
+from sklmeta.estimator.upkeep import FitUpkeep
 from sklmeta.learners.learner import Learner
 from sklmeta.learners.losses import masked_mean, of_targets, row_loss, summed
+from sklmeta.training.loop import TrainingResult, Upkeep
 from sklmeta.training.net import UPDATES_PER_EPOCH
 
 FEW_TASKS = 30
@@ -46,8 +48,32 @@ Floats = NDArray[np.float64]
 BuildLearner = Callable[[], Learner]
 
 
+class FoldInterrupted(KeyboardInterrupt):
+    """Ctrl-C came while folds were asked; what one has learned may be used.
+
+    Attributes
+    ----------
+    training : MetaTraining
+        Of the fold.
+
+    learner : Learner
+    result : TrainingResult
+    """
+
+    def __init__(
+        self, training: MetaTraining, learner: Learner, result: TrainingResult
+    ):
+        super().__init__()
+        self.training, self.learner, self.result = training, learner, result
+
+
 def choose_updates(
-    params: Parameters, table: Table, device: str, seed: int, build: BuildLearner
+    params: Parameters,
+    table: Table,
+    device: str,
+    seed: int,
+    build: BuildLearner,
+    upkeep: FitUpkeep,
 ) -> int:
     """Return the number of meta-updates at which held-out tasks are predicted best.
 
@@ -70,6 +96,14 @@ def choose_updates(
     seed : int
     build : callable
         Returns a learner with its first weights.
+
+    upkeep : FitUpkeep
+        Of the whole fit: each fold has as much of its time as what comes after all.
+
+    Raises
+    ------
+    FoldInterrupted
+        With what the fold had learned.
     """
     usable = np.flatnonzero(table.sizes >= 2)
     n_folds = min(N_FOLDS[len(usable) < FEW_TASKS], len(usable) // LEAST_IN_FOLD)
@@ -81,18 +115,29 @@ def choose_updates(
     alone.set_params(max_iter=most)
     fold_of = np.full(table.n_tasks, -1)
     fold_of[usable] = np.random.default_rng(seed).permutation(len(usable)) % n_folds
-    curves = []
+    curves: list[Floats] = []
+    upkeep.progress.expect((n_folds + 1) * most)
     for fold in range(n_folds):
         held = fold_of[table.codes] == fold
         parts = table.of_tasks(~held), table.of_tasks(held)
         with warnings.catch_warnings():  # heard in the training that counts
             warnings.simplefilter("ignore")
-            curves.append(_curve(alone, parts, device, seed, build()))
+            training = MetaTraining(alone, parts[0], None, device, seed)
+            own = upkeep.of_training(f"fold-{fold}", 1 / (n_folds - fold + 1))
+            curve, cut = _curve(training, parts[1], build(), own)
+        if cut is not None:
+            upkeep.n_in_time = most = cut
+            alone.set_params(max_iter=most)
+        n_points = min(len(c) for c in [*curves, curve])
+        curves = [c[:n_points] for c in [*curves, curve]]
+        upkeep.progress.move_to((fold + 1) * most)
         losses = np.concatenate(curves, axis=1)  # (n_epochs + 1, n_episodes)
         chosen, pays = _least_that_is_as_good(losses)
         if (pays and 2 * chosen >= len(losses)) or (fold and not chosen):
             break
-    return round(most * chosen / (len(losses) - 1))
+    n_updates = round(most * chosen / (len(losses) - 1))
+    upkeep.progress.expect(upkeep.progress.done + n_updates)
+    return n_updates
 
 
 def _least_that_is_as_good(losses: Floats) -> tuple[int, bool]:
@@ -112,32 +157,32 @@ def _compared(losses: Floats, best: int) -> tuple[Floats, Floats]:
 
 
 def _curve(
-    params: Parameters,
-    parts: tuple[Table, Table],
-    device: str,
-    seed: int,
-    learner: Learner,
-) -> Floats:  # shape: (n_epochs + 1, n_episodes)
-    """Losses of held-out tasks, before training and after every epoch of it."""
-    train, held = parts
-    training = MetaTraining(params, train, None, device, seed)
+    training: MetaTraining, held: Table, learner: Learner, upkeep: Upkeep
+) -> tuple[Floats, int | None]:  # shape: (n_epochs + 1, n_episodes)
+    """Losses of held-out tasks, before training and after every epoch of it.
+
+    Beside, the number of meta-updates if time has ended them.
+    """
     episodes = held_out_episodes(training, held, N_DRAWS)
-    curve: list[Floats] = []
+    curve = upkeep.beside
 
     def judge(*unused: Any) -> bool:
         learner.eval()
         with torch.no_grad():
             losses = [_losses(learner, part) for part in episodes]
-        curve.append(torch.cat(losses).double().cpu().numpy())
-        so_far = np.stack(curve)
+        curve.append(torch.cat(losses).double().cpu())
+        so_far = torch.stack(curve).numpy()
         worse, error = _compared(so_far, int(so_far.mean(axis=1).argmin()))
         return len(curve) > PATIENCE and bool((worse > error)[-PATIENCE:].all())
 
-    if training.run(learner, judge, on_start=judge).interrupted:
-        raise KeyboardInterrupt
-    n_epochs = math.ceil(params.max_iter / UPDATES_PER_EPOCH)
+    result = training.run(learner, judge, on_start=judge, upkeep=upkeep)
+    if result.interrupted:
+        raise FoldInterrupted(training, learner, result)
+    if result.out_of_time:
+        return torch.stack(curve).numpy(), result.n_iter
+    n_epochs = math.ceil(training.params.max_iter / UPDATES_PER_EPOCH)
     curve += curve[-1:] * (1 + n_epochs - len(curve))
-    return np.stack(curve)
+    return torch.stack(curve).numpy(), None
 
 
 def _losses(learner: Learner, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)

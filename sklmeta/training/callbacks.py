@@ -12,6 +12,8 @@ from typing import Any
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
+from sklmeta.training.watch import Deadline, Watch
+
 OnEpoch = Callable[[dict[str, Tensor], list[dict[str, Any]]], bool]
 """Called with the weights and the history after every epoch; True stops."""
 
@@ -39,14 +41,19 @@ class FallingSchedule(Callback):
 
     n_updates : int
         Meta-updates until zero.
+
+    deadline : Deadline
+        Until zero at the latest.
     """
 
-    def __init__(self, name: str, n_updates: int):
+    def __init__(self, name: str, n_updates: int, deadline: Deadline):
         self.name = name
         self.n_updates = n_updates
+        self.deadline = deadline
 
     def initialize(self) -> FallingSchedule:
         self.n_done_ = 0
+        self.share_ = 0.0
         return self
 
     def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
@@ -54,11 +61,12 @@ class FallingSchedule(Callback):
             return
         groups = net.optimizer_.param_groups
         net.rows_[-1]["event_lr"] = groups[0]["lr"]
-        before = SCHEDULES[self.name](self.n_done_ / self.n_updates)
+        before = SCHEDULES[self.name](self.share_)
         self.n_done_ += 1
-        after = SCHEDULES[self.name](self.n_done_ / self.n_updates)
+        self.share_ = max(self.n_done_ / self.n_updates, self.deadline.gone)
+        after = SCHEDULES[self.name](self.share_)
         for group in groups:
-            group["lr"] *= after / before
+            group["lr"] *= after / before if before else 0.0
 
 
 class Recorder(Callback):
@@ -69,6 +77,9 @@ class Recorder(Callback):
     stream : object
         Its ``remaining`` is the number of meta-updates still to be made.
 
+    watch : Watch
+        Knows of time and interrupts, and shows how far the training is.
+
     on_epoch : callable
         See `OnEpoch`.
 
@@ -76,13 +87,17 @@ class Recorder(Callback):
         Epochs without improvement of ``valid_loss`` after which to stop.
     """
 
-    def __init__(self, stream: Any, on_epoch: OnEpoch, patience: int | None):
+    def __init__(
+        self, stream: Any, watch: Watch, on_epoch: OnEpoch, patience: int | None
+    ):
         self.stream = stream
+        self.watch = watch
         self.on_epoch = on_epoch
         self.patience = patience
         self.best_loss = math.inf
         self.best_epoch = -1
         self.n_iter = 0
+        self.stopped_early = False
         self.weights: dict[str, Tensor] | None = None
         self.best_weights: dict[str, Tensor] | None = None
         self.history: list[dict[str, Any]] = []
@@ -94,6 +109,8 @@ class Recorder(Callback):
         kept = ("epoch", "train_loss", "valid_loss", "dur")
         entry = {name: row[name] for name in kept if name in row}
         self.history.append({**entry, "n_iter": self.n_iter})
+        if "valid_loss" in row:
+            self.watch.progress.note(f"validation loss {row['valid_loss']:.4g}")
         stop = self.on_epoch(self.weights, self.history)
         if self.patience is not None:
             if row["valid_loss"] < self.best_loss:
@@ -101,7 +118,8 @@ class Recorder(Callback):
                 self.best_epoch = len(self.history)
                 self.best_weights = self.weights
             stop |= len(self.history) - self.best_epoch >= self.patience
-        if stop and self.stream.remaining:
+        self.stopped_early = stop
+        if (self.watch.is_over() or stop) and self.stream.remaining:
             raise KeyboardInterrupt
 
 

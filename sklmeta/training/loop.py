@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,8 @@ from sklmeta.episodes.rows import Episodes
 from sklmeta.exceptions import NonFiniteLossError, warn
 from sklmeta.learners.learner import Learner
 from sklmeta.training.callbacks import FallingSchedule, OnEpoch, Recorder, copy_weights
+from sklmeta.training.checkpoint import Checkpoint
+from sklmeta.training.keeper import Keeper
 from sklmeta.training.net import (
     UPDATES_PER_EPOCH,
     DrawEpisodes,
@@ -30,6 +32,8 @@ from sklmeta.training.net import (
     MetaNet,
     iterate,
 )
+from sklmeta.training.progress import Progress
+from sklmeta.training.watch import Deadline, Watch
 
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 """Optimizers that have one kernel for all parameters."""
@@ -47,7 +51,6 @@ class TrainingOptions:
     max_grad_norm: float | None
     n_iter_no_change: int
     callbacks: Sequence[Any]
-    verbose: int
     device: str
     chunk_size: int | str = "auto"
 
@@ -60,7 +63,37 @@ class TrainingResult:
     n_iter: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     interrupted: bool = False
+    out_of_time: bool = False
     error: NonFiniteLossError | None = None
+
+
+@dataclass
+class Upkeep:
+    """What a training is watched by and kept in; nothing here decides its numbers.
+
+    Parameters
+    ----------
+    deadline : Deadline
+    progress : Progress
+    checkpoint : Checkpoint or None
+        Where its state is kept, and taken from.
+
+    skip : callable
+        Draws so many meta-batches in vain; wanted with a checkpoint.
+
+    beside : list of Tensor
+        Kept with the state.
+
+    keeps_torch : bool
+        Whether torch's global generator is the training's own.
+    """
+
+    deadline: Deadline = field(default_factory=lambda: Deadline(None))
+    progress: Progress = field(default_factory=lambda: Progress(0, "fit"))
+    checkpoint: Checkpoint | None = None
+    skip: Callable[[int], object] | None = None
+    beside: list[Tensor] = field(default_factory=list)
+    keeps_torch: bool = False
 
 
 def meta_train(
@@ -70,6 +103,7 @@ def meta_train(
     *,
     valid_episodes: Sequence[Episodes] | None = None,
     on_epoch: OnEpoch,
+    upkeep: Upkeep | None = None,
 ) -> TrainingResult:
     """Lower the learner's mean meta-loss over freshly drawn episodes.
 
@@ -90,24 +124,33 @@ def meta_train(
     on_epoch : callable
         Called with the weights and the history after every epoch; True stops.
 
+    upkeep : Upkeep, default=None
+        Time, progress and checkpoints.
+
     Returns
     -------
     TrainingResult
         Never raises for an interrupt or a loss that is not finite: it says so, with
-        the weights of the last good epoch.
+        the weights of the last update, or of the last good epoch.
 
     Raises
     ------
     KeyboardInterrupt
-        If the interrupt came before the first epoch was complete.
+        If the interrupt came before the first update was complete.
     """
-    stream = EpisodeStream(draw, options.max_iter)
+    upkeep = upkeep or Upkeep()
+    watch = Watch(upkeep.deadline, upkeep.progress)
+    stream = EpisodeStream(draw, options.max_iter, watch.after_update)
     patience = options.n_iter_no_change if valid_episodes is not None else None
-    recorder = Recorder(stream, on_epoch, patience)
+    recorder = Recorder(stream, watch, on_epoch, patience)
     result = TrainingResult(copy_weights(learner))
     if not options.max_iter or not any(p.requires_grad for p in learner.parameters()):
         return result
-    net = _make_net(learner, options, recorder, valid_episodes)
+    keeper = _keeper(upkeep, stream, recorder)
+    if keeper is not None and keeper.before and "finished" in keeper.before:
+        return _finished(keeper, learner)
+    net = _make_net(learner, options, recorder, valid_episodes, keeper)
+    watch.interrupted = lambda: net.interrupt_in_callback
     try:
         net.fit(stream, None)
     except NonFiniteLossError:
@@ -118,7 +161,9 @@ def meta_train(
             "inner_lr), or set max_grad_norm."
         )
     else:
-        result.interrupted = net.interrupted_
+        left = stream.remaining > 0 and not recorder.stopped_early
+        result.interrupted = net.interrupted_ or (left and watch.reason == "interrupt")
+        result.out_of_time = left and watch.reason == "time"
         n_skipped = net.guard_.n_skipped
         if n_skipped:
             warn(
@@ -132,7 +177,29 @@ def meta_train(
     result.weights = recorder.best_weights or recorder.weights or result.weights
     result.n_iter = recorder.n_iter
     result.history = recorder.history
+    cut_short = result.interrupted or result.out_of_time or result.error
+    if keeper is not None and not cut_short:
+        keeper.finish(learner, result.weights)
     return result
+
+
+def _keeper(upkeep: Upkeep, stream: EpisodeStream, recorder: Recorder) -> Keeper | None:
+    if upkeep.checkpoint is None:
+        return None
+    skip, beside = upkeep.skip, upkeep.beside
+    assert skip is not None
+    keeper = Keeper(
+        upkeep.checkpoint, stream, recorder, skip, beside, upkeep.keeps_torch
+    )
+    keeper.before = upkeep.checkpoint.load()
+    return keeper
+
+
+def _finished(keeper: Keeper, learner: Learner) -> TrainingResult:
+    """Return what an earlier `fit` ended with."""
+    weights = keeper.take_up(learner)
+    recorder = keeper.recorder
+    return TrainingResult(weights, recorder.n_iter, recorder.history)
 
 
 def _make_net(
@@ -140,15 +207,20 @@ def _make_net(
     options: TrainingOptions,
     recorder: Recorder,
     valid_episodes: Sequence[Episodes] | None,
+    keeper: Keeper | None = None,
 ) -> MetaNet:
     n_epochs = math.ceil(options.max_iter / UPDATES_PER_EPOCH)
     callbacks: list[Any] = []
     if options.lr_schedule != "constant":
-        schedule = FallingSchedule(options.lr_schedule, options.max_iter)
+        deadline = recorder.watch.deadline
+        schedule = FallingSchedule(options.lr_schedule, options.max_iter, deadline)
         callbacks.append((options.lr_schedule, schedule))
     # Copies: a callback keeps what it saw, and the estimator's are its parameters.
     callbacks += copy.deepcopy(list(options.callbacks))
     callbacks.append(("recorder", recorder))
+    if keeper is not None:
+        callbacks.append(("keeper", keeper))
+        n_epochs -= keeper.n_epochs_done
     valid = None
     if valid_episodes is not None:
         valid = predefined_split(FixedEpisodes(valid_episodes))
@@ -171,12 +243,11 @@ def _make_net(
         train_split=valid,
         callbacks=callbacks,
         device=options.device,
-        verbose=options.verbose,
+        verbose=0,
         **{f"optimizer__{key}": value for key, value in arguments.items()},
     )
     net.chunk_size, net.max_grad_norm = options.chunk_size, options.max_grad_norm
-    if not options.verbose:
-        net.set_params(callbacks__print_log=None)
+    net.set_params(callbacks__print_log=None)
     return net
 
 

@@ -45,9 +45,12 @@ class Batch:
 class EpisodeStream(IterableDataset):
     """The data set: every pass over it is one epoch of freshly drawn episodes."""
 
-    def __init__(self, draw: DrawEpisodes, n_updates: int):
+    def __init__(
+        self, draw: DrawEpisodes, n_updates: int, after_update: Callable[[], bool]
+    ):
         self.draw = draw
         self.n_updates = self.remaining = n_updates
+        self.after_update = after_update  # True ends the epoch
 
     def __len__(self) -> int:
         return min(self.remaining, UPDATES_PER_EPOCH)
@@ -57,6 +60,8 @@ class EpisodeStream(IterableDataset):
             progress = (self.n_updates - self.remaining) / self.n_updates
             self.remaining -= 1
             yield Batch(self.draw(), progress), torch.empty(0)
+            if self.after_update():
+                return
 
 
 class FixedEpisodes(IterableDataset):
@@ -93,6 +98,7 @@ class MetaNet(skorch.NeuralNet):
     """
 
     stop_requested = False
+    interrupt_in_callback = False
     shapes_are_known = False
     chunk_size: int | str = "auto"
     max_grad_norm: float | None = None
@@ -220,6 +226,9 @@ class MetaNet(skorch.NeuralNet):
             for listener in self.listeners_[method_name]:
                 listener(self, **cb_kwargs)
         except KeyboardInterrupt:
+            if method_name in BATCH_EVENTS:  # the update is made first
+                self.interrupt_in_callback = True
+                return
             # skorch's way for a callback to stop the training
             self.stop_requested = method_name == "on_epoch_end"
             raise

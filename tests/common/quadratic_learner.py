@@ -24,7 +24,6 @@ def options(**changed):
         "max_grad_norm": None,
         "n_iter_no_change": 10,
         "callbacks": (),
-        "verbose": 0,
         "device": "cpu",
     }
     return TrainingOptions(**{**defaults, **changed})

@@ -22,6 +22,8 @@ from sklmeta.episodes.rows import Episodes, Rows, split_episodes
 from sklmeta.training import loop as training
 from sklmeta.training.finite_guard import reads_found_inf
 from sklmeta.training.net import Batch
+from sklmeta.training.progress import Progress
+from sklmeta.training.watch import Deadline, Watch
 
 
 def regressor(**params):
@@ -162,7 +164,7 @@ def test_clipping_by_a_callback():
     assert 0 < (learner.w - before).norm() <= 1e-3
 
 
-def test_interrupt_within_an_epoch_leaves_the_last_whole_one():
+def test_interrupt_within_an_epoch_leaves_the_last_whole_update():
     class Stop(Callback):
         n = 0
 
@@ -172,7 +174,7 @@ def test_interrupt_within_an_epoch_leaves_the_last_whole_one():
                 raise KeyboardInterrupt
 
     result, _ = train(Bowl(), max_iter=300, callbacks=[Stop()])
-    assert (result.n_iter, result.interrupted) == (100, True)
+    assert (result.n_iter, result.interrupted) == (150, True)
 
 
 @pytest.mark.parametrize("name", ["cosine", "linear"])
@@ -218,7 +220,8 @@ def ragged_episodes(dtype, n_tasks=7, width=4, n_features=5):
 
 
 def net_of(learner, **changed):
-    recorder = training.Recorder(None, None, None)
+    watch = Watch(Deadline(None), Progress(1, "fit"))
+    recorder = training.Recorder(None, watch, None, None)
     net = training._make_net(learner, options(**changed), recorder, None)
     net.initialize()
     net.notify("on_train_begin", X=None, y=None)
