@@ -136,8 +136,8 @@ def main(n_each: int = 10_000) -> None:
     lines += [row(name, model, n_each) for name, model in models().items()]
     title = (
         f"{N_THREADS} threads, each {n_each:,} times: adapt a copy to five rows of one"
-        " of 64 tasks and predict three, beside a thread that fits. The longest includes"
-        " waiting for one of the cores among 33 threads."
+        " of 64 tasks and predict three, beside a thread that fits. The longest has"
+        " the waiting for one of the cores among 33 threads in it."
     )
     write_report("threads", title, lines)
 

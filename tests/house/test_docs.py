@@ -60,6 +60,7 @@ PAGES = (
     "docs/reliability.md",
     "docs/comparing.md",
     "docs/saving.md",
+    "docs/many_machines.md",
     "docs/extending.md",
 )
 
