@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows, empty_some_supports
+from sklmeta.learners.encoders import MLP
 from sklmeta.learners.learner import State, TaskSpec
 from sklmeta.learners.losses import (
     gaussian_nll,
@@ -205,3 +206,10 @@ class AmortisedLearner(RawFeaturesLearner):
         loss = gaussian_nll(mean, log_variance, query.y)
         weight = (self.beta * log_variance.detach()).exp()
         return masked_mean(summed(weight * loss), query.mask)
+
+
+def dense_network(n_in: int, width: int, n_out: int, n_layers: int) -> nn.Sequential:
+    """`n_layers` linear layers with ReLU between them; at least one."""
+    hidden = [width] * (n_layers - 1)
+    last = nn.Linear(hidden[-1] if hidden else n_in, n_out)
+    return nn.Sequential(*MLP(n_in, hidden), last)

@@ -17,12 +17,16 @@ from sklmeta._compat import Interval, StrOptions
 from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
-from sklmeta.learners.encoders import MLP
 from sklmeta.learners.learner import ACTIVATION_BYTES, Learner, State, TaskSpec
 from sklmeta.learners.task_spec import width_of
 from sklmeta.model_based._started import StartedEstimator
 from sklmeta.model_based.aggregation import AttentionAggregation, MeanAggregation
-from sklmeta.model_based.amortised import AmortisedLearner, Logits, Reference
+from sklmeta.model_based.amortised import (
+    AmortisedLearner,
+    Logits,
+    Reference,
+    dense_network,
+)
 
 AGGREGATIONS = ("mean", "attention")
 
@@ -78,11 +82,11 @@ class NeuralProcessLearner(AmortisedLearner):
         self.by_class = spec.kind == TaskKind.OWN
         n_outputs = width_of(spec, regression=2 * spec.n_targets, own=1)
         width = self.row_width + width_of(spec, regression=spec.n_targets, own=0)
-        self.encode_pair = _network(width, d_model, d_model, n_layers)  # h
+        self.encode_pair = dense_network(width, d_model, d_model, n_layers)  # h
         # The first layer of g, in two parts: they meet where all classes are there.
         self.read_row = nn.Linear(self.row_width, d_model)
         self.read_context = nn.Linear(d_model, d_model, bias=False)
-        self.decode = _network(d_model, d_model, n_outputs, n_layers - 1)
+        self.decode = dense_network(d_model, d_model, n_outputs, n_layers - 1)
         if self.has_skip:  # which is what training starts from
             for parameter in self.decode[-1].parameters():
                 nn.init.zeros_(parameter)
@@ -179,13 +183,6 @@ class NeuralProcessLearner(AmortisedLearner):
         n_numbers = query.X.shape[1] * n_groups * d_model
         n_bytes = n_numbers * query.X.element_size()
         return max(1, min(n_tasks, ACTIVATION_BYTES // max(1, n_bytes)))
-
-
-def _network(n_in: int, width: int, n_out: int, n_layers: int) -> nn.Sequential:
-    """`n_layers` linear layers with ReLU between them; at least one."""
-    hidden = [width] * (n_layers - 1)
-    last = nn.Linear(hidden[-1] if hidden else n_in, n_out)
-    return nn.Sequential(*MLP(n_in, hidden), last)
 
 
 class _NeuralProcessParameters(StartedEstimator):
