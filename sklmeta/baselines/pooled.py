@@ -250,7 +250,8 @@ class Pooled(WrappingBaseline):
 
     @property
     def _several_targets(self) -> bool:  # type: ignore[override]
-        return not self.task_category  # for which one mean target may stand
+        # For it one mean target may stand; files of early versions have none.
+        return not getattr(self, "task_category", False)
 
     @property
     def _weight(self) -> float:
