@@ -22,7 +22,6 @@ from sklmeta.data.scaling import check_precision
 from sklmeta.data.table import Table
 from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.estimator.naming import says_what_it_takes
-from sklmeta.estimator.naming import says_what_it_takes
 from sklmeta.learners.torch_state import as_if_alone
 from sklmeta.mixed_models.families import FAMILIES, Family
 from sklmeta.mixed_models.generalised import GeneralisedMixedModel
@@ -283,7 +282,6 @@ class MixedModelRegressor(RegressorMixin, OneOutput, MixedModel):
         return self._predictive(X, codes, model, self._family)
 
     @says_what_it_takes
-    @says_what_it_takes
     @as_if_alone()
     def predict(
         self, X: Any, task: ArrayLike | None = None, return_std: bool = False
@@ -325,9 +323,8 @@ class MixedModelRegressor(RegressorMixin, OneOutput, MixedModel):
         """Standard deviation of every row's target, task by task as far as asked."""
         asked, which = np.unique(codes, return_inverse=True)
         kept = np.isin(model.codes, asked)
-        support = np.searchsorted(asked, model.codes[kept])
         weights = None if model.weight is None else model.weight[kept]
-        given = model.X[kept], model.y[kept], support
+        given = model.X[kept], model.y[kept], np.searchsorted(asked, model.codes[kept])
         moments = moments_of(self._units, *given, len(asked), weights)
         known, std = posterior(self._linear, moments), np.empty(len(X))
         for start in range(0, len(X), BLOCK_ROWS):
@@ -393,9 +390,8 @@ class MixedModelRegressor(RegressorMixin, OneOutput, MixedModel):
         Returns
         -------
         DataFrame
-            With one row per quantity: fixed effects with standard error, z and 95 %
-            interval; standard deviations and correlations of the random effects; the
-            standard deviation of the noise, or the dispersion.
+            One row per quantity: fixed effects with standard error, z, 95 % interval;
+            deviations and correlations of the random effects; noise, or dispersion.
         """
         return summary_table(self)
 

@@ -114,8 +114,6 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
         given = table.kind, table.X.shape[1:], table.n_shared_classes, seed
         build = partial(self._build_learner, *given, table.n_targets)
         n_updates, learner = int(self.max_iter), build()
-        if before is None and not n_updates:
-            self._advise_to_train()
         result: TrainingResult | None = None
         hold_interrupts()  # until what is learned is kept
         if before is not None:
@@ -172,6 +170,7 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
     def _warm_start_from(self, table: Table) -> Fitted | None:
         """Return what an earlier `fit` left, if this one goes on from there."""
         if not self.warm_start or not hasattr(self, "_fitted"):
+            self._advise_to_train()
             return None
         before, now = self._fitted.input_shape, table.X.shape[1:]
         if before != now:
@@ -209,7 +208,8 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
         """Warn of what will not be learned, before the training starts."""
 
     def _advise_to_train(self) -> None:
-        if self.module is None and getattr(self, "start", None) is None:
+        can_begin = self.module is not None or getattr(self, "start", None) is not None
+        if not self.max_iter and not can_begin:
             warn(
                 "max_iter=0 asks for no meta-update: the network keeps the random "
                 "weights that it was drawn with. Set max_iter to at least 1."
