@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ from sklmeta.cli._table import (
     preparation,
     read_target,
 )
-from sklmeta.comparing import compare
+from sklmeta.cli._terminal import growing, is_live, text_of
+from sklmeta.comparing import Comparison, compare
 from sklmeta.evaluation.containers import adapted
 from sklmeta.model_selection import TaskShuffleSplit
 
@@ -108,38 +110,73 @@ def run_compare(arguments: argparse.Namespace) -> None:
     table, options = _load(arguments)
     options["support"] = arguments.support  # what the meta-learners train for
     options = bounded(options, len(np.unique(table.task)))
-    models = compared(table.classification, options, arguments.models)
+    names = apart(arguments.models)
+    models = compared(table.classification, options, names)
+    if arguments.quiet or not is_live():
+        result = _compared(models, table, arguments)
+    else:
+        with growing(len(models)) as callback:
+            result = _compared(models, table, arguments, callback)
+    for one in result.by_metric.values():
+        print(one.to_markdown() if arguments.markdown else text_of(one))
+    next_step = next_step_of(
+        result,
+        data=arguments.data,
+        task=arguments.task,
+        target=arguments.target,
+        options=fitting_options(arguments),
+    )
+    record = record_of(arguments, table)
+    if not arguments.markdown:
+        print(textwrap.fill(f"What to do next: {next_step.text}", 80), "\n")
+        print(*(f"  {command}" for command in next_step.commands), "", sep="\n")
+        for name, value in record.items():
+            print(textwrap.fill(f"{name}: {value}", 80, subsequent_indent="  "))
+    if arguments.csv:
+        tables = {m: one.table() for m, one in result.by_metric.items()}
+        if len(tables) == 1:
+            result.to_csv(arguments.csv)
+        else:
+            pd.concat(tables, names=["metric"]).to_csv(arguments.csv)
+    if not arguments.no_report:
+        write_report(
+            *(result, arguments.report, arguments.data, arguments.target),
+            next_step=next_step,
+            record=record,
+        )
+        say(f"Report: {arguments.report}")
+
+
+def apart(words: list[str] | None) -> list[str] | None:
+    """Part what is given with commas, or as several arguments."""
+    names = [part.strip() for word in words or [] for part in word.split(",")]
+    return [name for name in names if name] or None
+
+
+def _compared(
+    models: dict[str, Any],
+    table: Table,
+    arguments: argparse.Namespace,
+    callback: Any = None,
+) -> Comparison:
     given = {} if arguments.shots is None else {"shots": arguments.shots}
+    scoring = apart([arguments.scoring or ""])
     prepared = preparation(table.X)
-    result = compare(
+    return compare(
         {name: piped(model, prepared) for name, model in models.items()},
         table.X,
         table.y,
         table.task,
         cv=arguments.folds,
         n_draws=arguments.draws,
+        scoring=scoring,
         support=arguments.support,
         random_state=arguments.seed,
         n_jobs=arguments.jobs,
-        verbose=0 if arguments.quiet else 1,
+        verbose=0 if arguments.quiet or callback is not None else 1,
+        callback=callback,
         **given,
     )
-    print(result.to_markdown())
-    if arguments.csv:
-        result.to_csv(arguments.csv)
-    if not arguments.no_report:
-        write_report(
-            *(result, arguments.report, arguments.data, arguments.target),
-            next_step=next_step_of(
-                result,
-                data=arguments.data,
-                task=arguments.task,
-                target=arguments.target,
-                options=fitting_options(arguments),
-            ),
-            record=record_of(arguments, table),
-        )
-        say(f"Report: {arguments.report}")
 
 
 def run_fit(arguments: argparse.Namespace) -> None:

@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+import sklmeta
 from sklmeta._version import __version__
 
 FILES = "csv, tsv, Parquet or a spreadsheet"
+NOT_LISTED = ("AutoMeta", "MixedModel")  # which have other names here
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -82,8 +85,18 @@ def _add_compare(commands: Any) -> None:
         "--models",
         nargs="+",
         metavar="NAME",
-        help="meta-learners to compare; 'auto' is a blend of several. The baselines "
-        "are always there",
+        help="meta-learners to compare, apart by spaces or commas; the baselines are "
+        f"always there. {_models()}",
+    )
+    compare.add_argument(
+        "--scoring",
+        metavar="NAMES",
+        help="rmse, mae, accuracy, log_loss, or names of scikit-learn's scorers; "
+        "several, apart by commas, make a table each, and the report has the first "
+        "(default: rmse or accuracy)",
+    )
+    compare.add_argument(
+        "--markdown", action="store_true", help="print the table as Markdown"
     )
     compare.add_argument(
         "--support",
@@ -96,6 +109,17 @@ def _add_compare(commands: Any) -> None:
     compare.add_argument("--report", default="report.html", metavar="FILE")
     compare.add_argument("--no-report", action="store_true")
     compare.add_argument("--csv", metavar="FILE", help="write the table here as well")
+
+
+def _models() -> str:
+    """Names, with a star at those that are compared by default."""
+    # Those of `sklmeta.cli._models`, which takes seconds to import.
+    defaults = {"mixed model", "BayesianLinear", "ProtoNet"}
+    names = {re.sub("(Classifier|Regressor)$", "", n) for n in sklmeta.__all__}
+    kept = [n for n in sorted(names - {*sklmeta.__all__}) if n not in NOT_LISTED]
+    named = ["auto (a blend)", "mixed model", *kept]
+    listed = ", ".join(f"{n}*" if n in defaults else n for n in named)
+    return f"There are (* by default): {listed}. Some are for classes or numbers only"
 
 
 def _add_fit(commands: Any) -> None:

@@ -12,6 +12,7 @@ import sys
 
 import numpy as np
 
+from sklmeta._version import __version__
 from sklmeta.cli._table import Table
 
 
@@ -23,6 +24,7 @@ def record_of(arguments: argparse.Namespace, table: Table) -> dict[str, str]:
     folds = arguments.folds or "5, or as many as there are tasks"
     record = {
         "Command": shlex.join(["sklmeta", *sys.argv[1:]]),
+        "Version": f"sklmeta {__version__}",
         "Date": f"{datetime.datetime.now():%Y-%m-%d %H:%M}",
         "Seed": arguments.seed,
         "Folds": folds,

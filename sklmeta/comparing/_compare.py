@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,16 @@ from tqdm.auto import tqdm
 
 from sklmeta.comparing._candidates import collect_candidates
 from sklmeta.comparing._comparison import Comparison
+from sklmeta.comparing._metrics import Metric, metrics_of
 from sklmeta.data.validation import check_tasks, unpack_collection
+from sklmeta.evaluation.containers import inner_estimator
 from sklmeta.evaluation.scorers import Scoring
 from sklmeta.evaluation.shots import SHOTS, check_count, read_shots
 from sklmeta.exceptions import warn
 from sklmeta.model_selection import TaskKFold
 from sklmeta.model_selection.validation import evaluate_fold, make_folds
+
+FEW_UPDATES = 100
 
 
 def compare(
@@ -35,11 +40,12 @@ def compare(
     shots: int | Sequence[int] = SHOTS,
     cv: Any = None,
     n_draws: int = 3,
-    scoring: Scoring = None,
+    scoring: Scoring | Sequence[Scoring] = None,
     support: Any = "random",
     random_state: int | None = 0,
     n_jobs: int | None = None,
     verbose: int = 0,
+    callback: Callable[[Comparison], object] | None = None,
 ) -> Comparison:
     """Compare estimators on tasks they have not seen, at several numbers of shots.
 
@@ -79,11 +85,13 @@ def compare(
     n_draws : int, default=3
         Supports drawn per task, over which its score is averaged.
 
-    scoring : str, callable or None, default=None
+    scoring : str, callable, list of these or None, default=None
         None means accuracy for classifiers and the root mean squared error, in units of
         y, for regressors. Otherwise the name of a scikit-learn scorer, a scorer
         ``f(estimator, X, y)`` or a metric ``f(y_true, y_pred)`` of which more is
-        better, computed for each task.
+        better, computed for each task; or "rmse", "mae" or "log_loss", of which
+        less is better. Of several the first is compared, and ``by_metric`` of what is
+        returned has a `Comparison` for each.
 
     support : "random", "first" or splitter, default="random"
         How the support is chosen: at random, first in row order (sort the rows by time
@@ -98,6 +106,10 @@ def compare(
 
     verbose : int, default=0
         1 shows a progress bar.
+
+    callback : callable, default=None
+        Called with the `Comparison` so far whenever one more estimator has been judged
+        on all folds, in the order given.
 
     Returns
     -------
@@ -143,6 +155,15 @@ def compare(
         cv = TaskKFold(min(5, len(labels)))
     first = next(iter(candidates.estimators.values()))
     folds = make_folds(first, cv, X, targets, codes, labels)
+    metrics = metrics_of(scoring, candidates.is_regressor)
+    asked = {f"score_{i}": m.scoring for i, m in enumerate(metrics)}
+    result_of = partial(
+        _result,
+        metrics=metrics,
+        sizes=dict(zip(labels.tolist(), sizes.tolist(), strict=True)),
+        baselines=candidates.baselines,
+        caveats=_caveats(candidates.estimators, n_draws, support),
+    )
     protocol = {
         "n_draws": n_draws,
         "support": support,
@@ -157,20 +178,67 @@ def compare(
     ]
     with sklearn.config_context(enable_metadata_routing=True):
         parts = Parallel(n_jobs=n_jobs, return_as="generator")(
-            delayed(_evaluate)(*job, all_shots, {"score": scoring}, protocol)
-            for job in jobs
+            delayed(_evaluate)(*job, all_shots, asked, protocol) for job in jobs
         )
         bar = tqdm(parts, "compare", len(jobs), unit="fit", disable=not verbose)
-        frame = pd.concat(bar, ignore_index=True)
-    by_rmse = scoring is None and candidates.is_regressor
-    if by_rmse:
-        frame["score"] = np.sqrt(frame.sse / frame.n_query)
-    return Comparison(
-        _full_supports(frame, dict(zip(labels.tolist(), sizes.tolist(), strict=True))),
-        baselines=candidates.baselines,
-        metric=_name_of(scoring, candidates.is_regressor),
-        greater_is_better=not by_rmse,
-    )
+        return _gathered(bar, result_of, len(folds), callback)
+
+
+def _gathered(
+    parts: Iterable[pd.DataFrame],
+    result_of: Callable[[list[pd.DataFrame]], Comparison],
+    n_folds: int,
+    callback: Callable[[Comparison], object] | None,
+) -> Comparison:
+    """Put together the scores, and show them after every estimator."""
+    found: list[pd.DataFrame] = []
+    for part in parts:
+        found.append(part)
+        if callback is not None and not len(found) % n_folds:
+            callback(result_of(found))
+    return result_of(found)
+
+
+def _result(
+    parts: list[pd.DataFrame],
+    metrics: list[Metric],
+    sizes: dict[Any, int],
+    **about: Any,
+) -> Comparison:
+    """Put together the scores; of several metrics the first, which has the others."""
+    frame = pd.concat(parts, ignore_index=True)
+    made = {}
+    for i, metric in enumerate(metrics):
+        scores = metric.sign * frame[f"score_{i}"]
+        if metric.scoring is None and "sse" in frame:
+            scores = np.sqrt(frame.sse / frame.n_query)
+        made[metric.name] = Comparison(
+            _full_supports(frame.assign(score=scores), sizes),
+            metric=metric.name,
+            greater_is_better=metric.sign > 0,
+            **about,
+        )
+    first = next(iter(made.values()))
+    first.by_metric = made
+    return first
+
+
+def _caveats(models: dict[str, Any], n_draws: int, support: Any) -> list[str]:
+    """Say what was too little to believe the result."""
+    said = []
+    if n_draws == 1 and support == "random":
+        said.append("Each task had one draw of its labelled rows: take more (n_draws).")
+    few: dict[int, list[str]] = {}
+    for name, model in models.items():
+        params = inner_estimator(model).get_params(deep=False)
+        if "meta_batch_size" in params and params["max_iter"] < FEW_UPDATES:
+            few.setdefault(params["max_iter"], []).append(name)
+    for updates, names in few.items():
+        said.append(
+            f"{' and '.join(names)} had at most {updates} meta-updates (max_iter), "
+            "too few to say what training would bring."
+        )
+    return said
 
 
 def _possible_shots(shots: Any, sizes: NDArray[np.intp]) -> list[int]:
@@ -202,14 +270,6 @@ def _evaluate(
         error.add_note(f"This was raised while compare() judged {name!r}.")
         raise
     return scores.assign(estimator=name, fold=i)
-
-
-def _name_of(scoring: Scoring, is_regressor: bool) -> str:
-    if scoring is None:
-        return "RMSE" if is_regressor else "accuracy"
-    if isinstance(scoring, str):
-        return scoring
-    return getattr(scoring, "__name__", None) or str(scoring)
 
 
 def _full_supports(frame: pd.DataFrame, sizes: dict[Any, int]) -> pd.DataFrame:

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 from sklmeta.comparing._scores import ComparisonScores
-from sklmeta.comparing._text import html_of, markdown_of
+from sklmeta.comparing._text import html_of, markdown_of, text_of
 from sklmeta.comparing._verdict import verdict_of
 
 
@@ -37,6 +39,9 @@ class Comparison(ComparisonScores):
     random_state : int, default=0
         Seed of the bootstrap and of the tests.
 
+    caveats : sequence of str, default=()
+        What to know before one believes it: sentences that end the verdict.
+
     Attributes
     ----------
     names : list of str
@@ -44,6 +49,9 @@ class Comparison(ComparisonScores):
 
     shots : list of int
         The numbers of support rows.
+
+    by_metric : dict of str to Comparison
+        One for each metric that was asked for, this one included.
 
     See Also
     --------
@@ -78,6 +86,27 @@ class Comparison(ComparisonScores):
         str
         """
         return verdict_of(self)
+
+    def to_text(self, width: int = 80, *, bold: Callable[[str], str] = str) -> str:
+        """Table of means by shots and the verdict, for a terminal.
+
+        Parameters
+        ----------
+        width : int, default=80
+            Characters in a line.
+
+        bold : callable, default=str
+            What makes a cell stand out, such as a terminal's codes.
+
+        Returns
+        -------
+        str
+        """
+        verdict = textwrap.fill(verdict_of(self), width)
+        return f"{text_of(self, width, bold)}\n\n{verdict}\n"
+
+    def __str__(self) -> str:
+        return self.to_text()
 
     def to_markdown(self) -> str:
         """Table of means and intervals by shots, for a page or a pull request.

@@ -28,6 +28,7 @@ class ComparisonScores:
         metric: str = "score",
         greater_is_better: bool = True,
         random_state: int = 0,
+        caveats: Sequence[str] = (),
     ):
         missing = [name for name in COLUMNS if name not in draws.columns]
         if missing:
@@ -38,6 +39,8 @@ class ComparisonScores:
         self.metric = metric
         self.greater_is_better = greater_is_better
         self.random_state = random_state
+        self.caveats = list(caveats)
+        self.by_metric: dict[str, Any] = {metric: self}
         counts = draws.groupby("shots").task.nunique()
         self.shots: list[int] = counts.index[counts > 1].tolist()
         means = draws.groupby(["shots", "task", "estimator"], sort=False).score.mean()

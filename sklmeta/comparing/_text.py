@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import html
+import textwrap
+from collections.abc import Callable
 from typing import NamedTuple
 
 from sklmeta.comparing._numbers import number
@@ -61,6 +63,49 @@ def heading(comparison: ComparisonScores) -> str:
         f"({direction} is better), with 95 % intervals over tasks, by the number of "
         "labelled rows of a task."
     )
+
+
+def text_of(
+    comparison: ComparisonScores,
+    width: int = 80,
+    bold: Callable[[str], str] = str,
+) -> str:
+    """Means alone, for a terminal: in blocks where one line would be too wide."""
+    titles, found = lines_of(comparison)
+    costs = titles[1 + len(comparison.shots) :]
+    heads = [str(k) for k in comparison.shots] + costs
+    texts = [
+        [*(f"{mean}{'*' if ahead else ' '}" for mean, _, ahead in line.cells)]
+        + [f"{cost} " for cost in line.costs]
+        for line in found
+    ]
+    first = min(max(len(line.name) for line in found), width // 3)
+    widths = [
+        max(len(heads[j]) + 1, *(len(row[j]) for row in texts)) + 1
+        for j in range(len(heads))
+    ]
+    unit, blocks, block = comparison.unit_of_shots, [], list[int]()
+    for j in range(len(heads)):
+        if block and first + sum(widths[i] for i in [*block, j]) > width:
+            blocks.append(block)
+            block = []
+        block.append(j)
+    lines = []
+    for columns in [*blocks, block]:
+        row = "".join(f"{heads[j]} ".rjust(widths[j]) for j in columns)
+        lines += ["", f"{'':{first}}{row}".rstrip()]
+        for line, row_texts in zip(found, texts, strict=True):
+            cells = [row_texts[j].rjust(widths[j]) for j in columns]
+            cells = [bold(c) if c.endswith("*") else c for c in cells]
+            lines.append(f"{_cut(line.name, first):{first}}{''.join(cells)}".rstrip())
+    about = f"Mean {comparison.metric} over {len(comparison.tasks)} held-out tasks"
+    direction = "more" if comparison.greater_is_better else "less"
+    about += f" ({direction} is better) by labelled {unit}; * marks the best."
+    return "\n".join([*textwrap.wrap(about, width), *lines])
+
+
+def _cut(name: str, width: int) -> str:
+    return name if len(name) <= width else f"{name[: width - 1]}…"
 
 
 def markdown_of(comparison: ComparisonScores, verdict: str) -> str:

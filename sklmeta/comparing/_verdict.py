@@ -36,7 +36,7 @@ def verdict_of(comparison: ComparisonScores) -> str:
         for k in comparison.shots
     ]
     if max(pair.n_tasks for pair in pairs) < FEW_TASKS:
-        return _few_tasks(comparison, pairs)
+        return " ".join([_few_tasks(comparison, pairs), *comparison.caveats])
     unit = f"labelled {comparison.unit_of_shots}"
     wins = [pair for pair in pairs if pair.better == pair.a]
     losses = [pair for pair in pairs if pair.better == pair.b]
@@ -44,7 +44,30 @@ def verdict_of(comparison: ComparisonScores) -> str:
     say = _it_pays if wins else _it_does_not_pay
     first, *others = say(pairs, wins, losses, unit)
     sentences = [first, _how_much(comparison, chosen), *others]
-    return " ".join([*sentences, *_harm(comparison, chosen)])
+    sentences += [*_harm(comparison, chosen), _basis(comparison, meta)]
+    return " ".join([*sentences, *comparison.caveats])
+
+
+def _basis(comparison: ComparisonScores, meta: list[str]) -> str:
+    """What it rests on: choosing among many on the same tasks flatters the chosen."""
+    draws, folds = comparison.draws.draw.nunique(), comparison.draws.fold.nunique()
+    counted = [
+        _count(len(comparison.tasks), "task"),
+        f"{_count(draws, 'draw')} of the labelled rows",
+        _count(folds, "fold"),
+    ]
+    text = f"This rests on {counted[0]}, {counted[1]} and {counted[2]}"
+    if max(len(meta), len(comparison.baselines)) > 1:
+        text += (
+            f"; the best of {_count(len(meta), 'meta-learner')} and of "
+            f"{_count(len(comparison.baselines), 'baseline')} were chosen on the same "
+            "tasks"
+        )
+    return f"{text}. Of tasks unlike these it says nothing."
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _it_pays(pairs: Pairs, wins: Pairs, losses: Pairs, unit: str) -> list[str]:
@@ -64,8 +87,10 @@ def _it_does_not_pay(pairs: Pairs, wins: Pairs, losses: Pairs, unit: str) -> lis
     if not losses:
         where = f"at no number of {unit} can the best meta-learner be told from"
         return [
-            f"Meta-learning does not pay here: {where} the best baseline, so use the "
-            + "simpler one."
+            f"Whether meta-learning pays here cannot be told: {where} the best "
+            + "baseline.",
+            "That is not to say that it does not pay: more tasks may tell. Until then "
+            + "the simpler one is as good a guess.",
         ]
     return [
         f"Meta-learning does not pay here: with {_with(losses, pairs, unit)} "
@@ -133,6 +158,10 @@ def _harm(comparison: ComparisonScores, pair: PairedDifference) -> list[str]:
     harm = comparison.harm(pair.a, against=pair.b, shots=pair.shots)
     if not harm.n_worse:
         return []
+    gain = comparison.sign * pair.differences
+    better = int((gain > 0).sum())
+    equal = harm.n_tasks - better - harm.n_worse
+    ties = f", level on {equal}" if equal else ""
     worst = ", ".join(str(name) for name in harm.tasks.index[:3])
     how = "" if harm.n_worse == 1 else " on average"
     most = "" if harm.n_worse <= 3 else "most "
@@ -140,7 +169,9 @@ def _harm(comparison: ComparisonScores, pair: PairedDifference) -> list[str]:
         f"On {harm.n_worse} of {harm.n_tasks} tasks it is worse than {pair.b}, by "
         f"{number(harm.mean_loss)}{how} ({most}on {worst})"
     )
+    text += f"{ties}, and better on {better}"
+    if better:
+        text += f", by {number(float(gain[gain > 0].mean()))} on average"
     if pair.better == pair.b or harm.share_lost < MUCH_HARM:
         return [text + "."]
-    share = f"together {min(harm.share_lost, 9.99):.0%} of what the others gain"
-    return [f"Mind the tasks that it harms. {text}: {share}."]
+    return [f"Mind the tasks that it harms. {text}."]

@@ -62,9 +62,14 @@ def test_compare_prints_a_table_and_a_verdict_and_writes_a_report(folder, capsys
     out = ["--shots", "1", "4", "--draws", "1", "--csv", "table.csv"]
     assert main(["compare", *QUICK, *out, "--models", "BayesianLinear"]) == 0
     printed = capsys.readouterr()
-    assert "| BayesianLinear |" in printed.out
-    assert "| pooled boosting + offset |" in printed.out
-    assert re.search("Meta-learning (pays|does not pay) here", printed.out)
+    assert "\nBayesianLinear " in printed.out
+    assert "\npooled boosting + offset " in printed.out
+    assert max(map(len, printed.out.split("What to do next")[0].splitlines())) <= 80
+    assert re.search("eta-learning (pays|does not pay) here", printed.out)
+    assert "at most 5 meta-updates" in " ".join(printed.out.split())
+    assert "sklmeta fit sales.csv --task store --target sales --model" in printed.out
+    for line in ("Seed: 0", "Rows: 276, of 23 tasks", "Features: price, promo, day"):
+        assert line in printed.out
     assert "276 rows of 23 tasks, 3 features, regression of 'sales'" in printed.err
     assert "note (text with more than 50 values), empty (nothing at all)" in printed.err
     page = (folder / "report.html").read_text("utf-8")
@@ -75,6 +80,28 @@ def test_compare_prints_a_table_and_a_verdict_and_writes_a_report(folder, capsys
     assert "<script" not in page
     assert "<td>BayesianLinear</td>" in page
     assert len(pd.read_csv("table.csv")) == 2 * 4
+
+
+def test_several_scores_and_markdown(folder, capsys):
+    out = ["--shots", "1", "4", "--draws", "1", "--csv", "table.csv", "--no-report"]
+    models = ["--models", "mixed model,BayesianLinear", "--scoring", "rmse,mae"]
+    assert main(["compare", *QUICK, *out, *models, "--markdown"]) == 0
+    printed = capsys.readouterr().out
+    assert "Mean rmse over" in printed
+    assert "Mean mae over" in printed
+    assert "(less is better)" in printed
+    assert "| mixed model |" in printed
+    table = pd.read_csv("table.csv").groupby("metric")["mean"].mean()
+    assert 0 < table.mae < table.rmse
+
+
+def test_the_table_grows_on_a_terminal(folder, monkeypatch, capsys):
+    monkeypatch.setattr("sklmeta.cli._terminal.sys.stdout.isatty", lambda: True)
+    out = ["--shots", "2", "--draws", "1", "--no-report", "--models", "mixed model"]
+    assert main(["compare", *DATA[:-1], *out]) == 0
+    printed = capsys.readouterr().out
+    assert "1 of 4 estimators" in printed
+    assert printed.count("own ridge") >= 4  # three times while it grew
 
 
 def test_fit_and_predict_from_a_shell(folder, capsys):
