@@ -230,7 +230,8 @@ def test_fit_is_plain_training_on_the_rows_of_all_tasks(regression_tasks):
         "max_grad_norm": None,
         "random_state": 0,
     }
-    start = FineTuneRegressor(max_iter=0, **params).fit(X, y, task=task)
+    with pytest.warns(UserWarning, match="max_iter=0"):
+        start = FineTuneRegressor(max_iter=0, **params).fit(X, y, task=task)
     fitted = FineTuneRegressor(max_iter=30, **params).fit(X, y, task=task)
     network = nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 1))
     values = start._fitted.weights
