@@ -71,7 +71,7 @@ def is_pair(item: Any) -> bool:
 
 def refuse_parts(X: Any) -> None:
     """Say what to do with tables in parts, one per task."""
-    if isinstance(X, Mapping):
+    if isinstance(X, Mapping) and not scipy.sparse.issparse(X):  # one of its kinds is
         raise TypeError(
             "X is a dict where a table of rows is wanted: pass {name: (X, y)} alone, a "
             "pair for each task; or put frames with their targets below each other, "
