@@ -118,7 +118,7 @@ def _keys(table: Table) -> NDArray[np.uint64] | None:
         return None
     X = table.X.toarray() if scipy.sparse.issparse(table.X) else table.X
     rows = pd.DataFrame(X).assign(**{"": np.asarray(table.y)})
-    return pd.util.hash_pandas_object(rows, index=False).to_numpy()
+    return np.asarray(pd.util.hash_pandas_object(rows, index=False), dtype=np.uint64)
 
 
 def _adapt_to_parts(
