@@ -16,6 +16,7 @@ from sklmeta._lazy import attach
 from sklmeta._version import __version__ as __version__
 
 if TYPE_CHECKING:  # what editors and type checkers read; the names below are the same
+    from sklmeta._show_versions import show_versions as show_versions
     from sklmeta.auto import AutoMetaClassifier as AutoMetaClassifier
     from sklmeta.auto import AutoMetaRegressor as AutoMetaRegressor
     from sklmeta.baselines import FineTuneClassifier as FineTuneClassifier
@@ -74,6 +75,7 @@ if TYPE_CHECKING:  # what editors and type checkers read; the names below are th
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "sklmeta._show_versions": ["show_versions"],
         "sklmeta.auto": ["AutoMetaClassifier", "AutoMetaRegressor"],
         "sklmeta.baselines": [
             "FineTuneClassifier",

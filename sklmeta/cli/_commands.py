@@ -9,6 +9,7 @@ import argparse
 import importlib.util
 import sys
 import textwrap
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from sklmeta.calibration import calibrated, cross_calibrated, predict_interval
 from sklmeta.cli._files import DataError, File, read_file
 from sklmeta.cli._models import bounded, compared, piped, single
 from sklmeta.cli._next import next_step_of
+from sklmeta.cli._quality import quality_of
 from sklmeta.cli._record import record_of
 from sklmeta.cli._report import write_report
+from sklmeta.cli._rounding import rounded
 from sklmeta.cli._schema import (
     Column,
     Reading,
@@ -192,11 +195,13 @@ def run_fit(arguments: argparse.Namespace) -> None:
     model = piped(
         single(arguments.model, table.classification, options), preparation(table.X)
     )
+    bare, start = model, time.perf_counter()
     if arguments.calibrate:
         model = _fit_calibrated(model, table, arguments)
     else:
         with sklearn.config_context(enable_metadata_routing=True):
             model.fit(table.X, table.y, task=table.task)
+    seconds = time.perf_counter() - start
     meta = {
         "task": arguments.task,
         "target": arguments.target,
@@ -207,6 +212,8 @@ def run_fit(arguments: argparse.Namespace) -> None:
     }
     save_model(model, meta, arguments.out)
     say(f"Model: {arguments.out}")
+    if not arguments.no_validation:
+        say(quality_of(bare, table, seconds, arguments.seed))
 
 
 def fitting_options(arguments: argparse.Namespace) -> list[str]:
@@ -260,6 +267,7 @@ def run_predict(arguments: argparse.Namespace) -> None:
     if not known_task.any():
         raise DataError(f"{file.path} has no row with a task in {meta['task']!r}.")
     found = _predicted(model, X[known_task], task, meta, arguments.coverage)
+    found = rounded(found, model, X[known_task], task, arguments.digits)
     found = {arguments.prefix + name: values for name, values in found.items()}
     clash = [name for name in found if name in file.cells]
     if clash:

@@ -135,6 +135,12 @@ def _add_fit(commands: Any) -> None:
         help="calibrate intervals and probabilities: on a quarter of the tasks, held "
         "out, or with fewer than 36 on all of them, by cross-validation",
     )
+    fit.add_argument(
+        "--no-validation",
+        action="store_true",
+        help="do not measure how good the model is, by three more fits where they are "
+        "quick",
+    )
 
 
 def _add_predict(commands: Any) -> None:
@@ -150,6 +156,11 @@ def _add_predict(commands: Any) -> None:
     )
     predict.add_argument("--coverage", type=float, default=0.9, help="of the intervals")
     predict.add_argument("--out", metavar="FILE", help="default: standard output")
+    predict.add_argument(
+        "--digits",
+        type=int,
+        help="decimals of what is written; default: two digits of how sure it is",
+    )
     predict.add_argument(
         "--prefix", default="", help="of the names of the columns that are written"
     )

@@ -209,7 +209,7 @@ def _result(
     frame = pd.concat(parts, ignore_index=True)
     made = {}
     for i, metric in enumerate(metrics):
-        scores = metric.sign * frame[f"score_{i}"]
+        scores: Any = metric.sign * frame[f"score_{i}"]
         if metric.scoring is None and "sse" in frame:
             scores = np.sqrt(frame.sse / frame.n_query)
         made[metric.name] = Comparison(

@@ -107,10 +107,18 @@ def test_the_table_grows_on_a_terminal(folder, monkeypatch, capsys):
 def test_fit_and_predict_from_a_shell(folder, capsys):
     model = ["--model", "linear mixed model", "--out", "m.skops"]
     assert main(["fit", *QUICK, *model]) == 0
+    assert re.search(
+        r"in 3 folds its mean RMSE is [\d.]+ with 1, [\d.]+ with 2, [\d.]+ with 5",
+        capsys.readouterr().err,
+    )
     assert main(["predict", "m.skops", "new.csv", "--support", "labelled.csv"]) == 0
     written = pd.read_csv(io.StringIO(capsys.readouterr().out))
     assert list(written.columns[-1:]) == ["prediction"]
     assert len(written) == 7
+    assert (written.prediction == written.prediction.round(2)).all()
+    digits = ["--support", "labelled.csv", "--digits", "0", "--out", "whole.csv"]
+    assert main(["predict", "m.skops", "new.csv", *digits]) == 0
+    assert (pd.read_csv("whole.csv").prediction % 1 == 0).all()
     truth = sales().query("store == 's0'").sales[5:]
     assert np.abs(written.prediction - truth.to_numpy()).mean() < 3
     # Without labelled rows: a store of which nothing is known.
@@ -244,6 +252,13 @@ def test_without_the_extras_it_says_so_before_any_work(folder, monkeypatch, caps
     assert main(["compare", *QUICK]) == 1
     assert "pip install 'sklmeta[cli]'" in capsys.readouterr().err
     assert main(["fit", *QUICK, "--out", "m.skops"]) == 1
+
+
+def test_versions_for_reports_of_bugs(capsys):
+    sklmeta.show_versions()
+    printed = capsys.readouterr().out
+    assert f"sklmeta: {sklmeta.__version__}" in printed
+    assert "CUDA of torch" in printed
 
 
 def test_the_module_and_the_version(folder):

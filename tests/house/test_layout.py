@@ -15,9 +15,9 @@ from arrows import Graph, House, is_private, is_type_checking, lazy_map, rings, 
 ROOT = Path(__file__).resolve().parents[2]
 
 FLOORS = (
-    {"_version", "_compat", "_lazy", "exceptions"},
+    {"_version", "_compat", "_lazy", "_show_versions", "exceptions"},
     {"data"},
-    {"mixed_models"},
+    {"mixed_models", "preparation"},
     {"episodes"},
     {"learners"},
     {"training"},
@@ -39,9 +39,11 @@ NEEDS_ONLY = {"datasets": {"data", "_version", "_compat", "_lazy", "exceptions"}
 
 AT_THE_ROOT = {
     *("__init__.py", "__main__.py", "_version.py", "_compat.py", "_lazy.py"),
-    *("exceptions.py", "testing.py", "encoders.py", "tasks.py", "py.typed"),
+    *("_show_versions.py", "exceptions.py", "testing.py"),
+    *("encoders.py", "tasks.py", "py.typed"),
 }
-OPEN_TO_ALL = {"sklmeta._compat", "sklmeta._version", "sklmeta._lazy"}
+OPEN_TO_ALL = {f"sklmeta.{name}" for name in ("_compat", "_version", "_lazy")}
+OPEN_TO_ALL.add("sklmeta._show_versions")
 MOST_LINES = 400
 MOST_LINES_OF_A_FUNCTION = 45
 
