@@ -44,6 +44,8 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     ------
     OSError
         If the file cannot be written.
+    TypeError
+        If there is no estimator in it.
     ImportError
         If skops is not installed.
 
@@ -69,10 +71,10 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         import skops.io as skops_io
     except ImportError as error:
         raise ImportError(_NEEDS) from error
-    if not hasattr(model, "get_params") or isinstance(model, type):
+    if not _holds_estimator(model):
         raise TypeError(
-            f"save writes an estimator, such as a fitted model; {type(model).__name__} "
-            "is none."
+            "save writes a fitted estimator, or a dict or list that holds one; "
+            f"{type(model).__name__} is none."
         )
     path = check_writable(path)
     write_atomically(path, _sealed(skops_io.dumps(model)))
@@ -140,6 +142,14 @@ def load(path: str | os.PathLike[str], *, trusted: Iterable[str] = ()) -> Any:
     except Exception as error:  # as above
         raise _not_a_model(name, error) from error
     return model
+
+
+def _holds_estimator(thing: Any) -> bool:
+    if isinstance(thing, dict):
+        thing = list(thing.values())
+    if isinstance(thing, (list, tuple)):
+        return any(map(_holds_estimator, thing))
+    return hasattr(thing, "get_params") and not isinstance(thing, type)
 
 
 def _sealed(data: bytes) -> bytes:

@@ -17,6 +17,17 @@ _OF_BOOSTING = {  # some versions of skops leave these of scikit-learn to us
     "sklearn.ensemble._hist_gradient_boosting.binning": "_BinMapper",
     "sklearn.ensemble._hist_gradient_boosting.predictor": "TreePredictor",
 }
+_OF_PREPARATION = {  # single steps of a column; none of them calls what it holds
+    "sklmeta.preparation._calendar": "CalendarEncoder",
+    "sklmeta.preparation.table": "TablePreparation",
+    "skrub._clean_categories": "CleanCategories",
+    "skrub._clean_null_strings": "CleanNullStrings",
+    "skrub._drop_uninformative": "DropUninformative",
+    "skrub._string_encoder": "StringEncoder",
+    "skrub._to_datetime": "ToDatetime",
+    "skrub._to_float": "ToFloat",
+    "skrub._to_str": "ToStr",
+}
 
 
 def trusted_types() -> list[str]:
@@ -39,10 +50,11 @@ def trusted_types() -> list[str]:
     package = importlib.import_module("sklmeta")  # above us: it offers `save`
     public = [getattr(package, name) for name in package.__all__]
     estimators = [c for c in public if isinstance(c, type) and hasattr(c, "get_params")]
+    known = _OF_BOOSTING | _OF_PREPARATION
     return [
         "numpy.dtype",
         *(f"{c.__module__}.{c.__qualname__}" for c in estimators),
-        *(f"{m}.{name}" for m, names in _OF_BOOSTING.items() for name in names.split()),
+        *(f"{m}.{name}" for m, names in known.items() for name in names.split()),
     ]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import skops.io
 from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import Ridge
 from torch import nn
 
 import sklmeta
@@ -118,7 +119,7 @@ def test_a_type_of_the_users_own_is_refused_by_name_until_trusted(tasks, tmp_pat
 
 
 def test_a_sealed_file_of_another_hand_is_still_refused_by_type(tmp_path):
-    sklmeta.save({"f": os.path.join}, tmp_path / "evil.skops")
+    sklmeta.save({"model": Ridge(), "f": os.path.join}, tmp_path / "evil.skops")
     with pytest.raises(ModelFileError, match=r"may run code: .*posixpath\.join"):
         sklmeta.load(tmp_path / "evil.skops")
 
@@ -143,7 +144,7 @@ def test_a_failed_save_leaves_the_good_file(path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        sklmeta.save({"another": 1}, path)
+        sklmeta.save([Ridge()], path)
     assert path.read_bytes() == whole
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
@@ -152,9 +153,9 @@ def test_permissions_and_links_are_kept(path, tmp_path):
     path.chmod(0o640)
     link = tmp_path / "link.skops"
     link.symlink_to(path)
-    sklmeta.save({"another": 1}, link)
+    sklmeta.save([Ridge(2.0)], link)
     assert link.is_symlink() and stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert sklmeta.load(path) == {"another": 1}
+    assert sklmeta.load(path)[0].alpha == 2.0
     with zipfile.ZipFile(path) as archive:
         assert archive.comment.startswith(b"sklmeta sha256 ")
 
@@ -169,4 +170,4 @@ def test_where_nothing_can_be_written_is_said_first(tmp_path):
         with pytest.raises(OSError, match=words):
             check_writable(place)
         with pytest.raises(OSError, match=words):
-            sklmeta.save({}, place)
+            sklmeta.save(Ridge(), place)
