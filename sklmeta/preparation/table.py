@@ -118,7 +118,8 @@ class TablePreparation(TransformerMixin, BaseEstimator):
         X : data frame of shape (n_samples, n_features)
             Of pandas or polars; an array of numbers or objects will do.
 
-        y : ignored
+        y : array-like, default=None
+            Ignored.
 
         Returns
         -------
@@ -254,7 +255,8 @@ class TablePreparation(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        input_features : ignored
+        input_features : array-like of str, default=None
+            Ignored.
 
         Returns
         -------

@@ -29,6 +29,7 @@ import sklmeta.learners
 import sklmeta.model_selection
 import sklmeta.partitions
 import sklmeta.persistence
+import sklmeta.preparation
 import sklmeta.testing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +42,7 @@ MODULES = (
     sklmeta.inspection,
     sklmeta.datasets,
     sklmeta.persistence,
+    sklmeta.preparation,
     sklmeta.partitions,
     sklmeta.learners,
     sklmeta.testing,
