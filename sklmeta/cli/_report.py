@@ -34,8 +34,9 @@ body {{font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto
   overflow-wrap: anywhere}}
 h1 {{font-size: 1.5rem}} h2 {{font-size: 1.15rem; margin-top: 2rem}}
 figure {{margin: 1rem 0 1.5rem}}
-figure svg {{display: block; width: 100%; height: auto; font-family: inherit}}
-figure svg text {{fill: var(--ink)}} figure .narrow {{display: none}}
+/* matplotlib leaves black out, which is what a shape is filled with by default */
+figure svg {{display: block; width: 100%; height: auto; fill: var(--ink)}}
+figure .narrow {{display: none}}
 @media (max-width: 700px) {{figure .wide {{display: none}}
   figure .narrow {{display: block}}}}
 table {{border-bottom: 1px solid var(--rule); border-top: 1px solid var(--rule)}}

@@ -82,6 +82,7 @@ def test_its_colours_are_those_of_day_and_night(page):
     assert used == day == night
     assert not re.search(r"(fill|stroke): #", text)
     assert "--c000000: #ededed" in text  # ink is light by night
+    assert re.search(r"figure svg {[^}]*fill: var\(--ink\)}", text)  # what is unsaid
 
 
 def test_names_of_tasks_are_escaped_and_shown_on_hover(page):
