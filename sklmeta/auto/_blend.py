@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,9 +34,11 @@ from sklmeta.data.scaling import Scaling, check_targets
 from sklmeta.data.table import Table
 from sklmeta.data.validation import as_given
 from sklmeta.estimator.base import AdaptableEstimator
+from sklmeta.estimator.upkeep import about_fit
 from sklmeta.evaluation.containers import inner_estimator
 from sklmeta.evaluation.shots import check_count
 from sklmeta.exceptions import warn
+from sklmeta.training.checkpoint import Checkpoints
 
 FEWEST_TASKS = 4
 """To weigh members by."""
@@ -64,7 +67,8 @@ class Blend(AdaptableEstimator, _BaseComposition):
         "max_time": [Interval(Real, 0, None, closed="neither"), None],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
-        "verbose": ["verbose"],
+        "verbose": ["verbose", None],
+        "checkpoint_dir": [str, PathLike, None],
     }
 
     estimators: Members | None
@@ -77,7 +81,8 @@ class Blend(AdaptableEstimator, _BaseComposition):
     max_time: float | None
     n_jobs: int | None
     random_state: Any
-    verbose: int
+    verbose: int | None
+    checkpoint_dir: str | PathLike[str] | None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters, those of given members as ``name__parameter``.
@@ -153,10 +158,27 @@ class Blend(AdaptableEstimator, _BaseComposition):
     def _fit(self, X: Any, y: Any, task: Any) -> BaseException | None:
         # A table without tasks is scikit-learn's usual case, and no mistake.
         self._was_given_tasks = task is not None or y is None
-        return super()._fit(X, y, task)
+        error = super()._fit(X, y, task)
+        del self._checkpoints
+        if self.__dict__.pop("_interrupted"):
+            return KeyboardInterrupt(
+                f"Interrupted: {', '.join(self.left_out_) or 'nothing'} left out of "
+                "the blend."
+            )
+        return error
 
-    def _warn_of_few_tasks(self) -> None:
-        """Say nothing: `_learn` says what they mean to a blend."""
+    def _random_numbers(self, table: Table) -> np.random.RandomState:
+        """Open the folder, if there is one, and take up the numbers that it goes by."""
+        rng = check_random_state(self.random_state)
+        self._checkpoints: Checkpoints | None = None
+        if self.checkpoint_dir is None:
+            return rng
+        seed = int(rng.randint(2**31 - 1))
+        about = about_fit(self, table)
+        self._checkpoints = Checkpoints(self.checkpoint_dir, about, seed)
+        if isinstance(self.random_state, Integral):
+            return check_random_state(self.random_state)
+        return check_random_state(self._checkpoints.seed)
 
     def _warn_of_few_tasks(self) -> None:
         """Say nothing: `_learn` says what they mean to a blend."""
@@ -165,7 +187,7 @@ class Blend(AdaptableEstimator, _BaseComposition):
         for value in self.shots:
             check_count("shots", value, 0)
         _check_squares(table)
-        rng = check_random_state(self.random_state)
+        rng = self._random_numbers(table)
         named = self._members(rng, table)
         own = table.kind == TaskKind.OWN
         shots = sorted({int(k) for k in self.shots if k or not own})
@@ -223,6 +245,7 @@ class Blend(AdaptableEstimator, _BaseComposition):
             n_jobs=self.n_jobs,
             verbose=self.verbose,
             random_state=rng,
+            checkpoints=self._checkpoints,
         )
         said = schedule.answers()
         kept = sorted(i for group, _ in said for i in group)
@@ -235,9 +258,15 @@ class Blend(AdaptableEstimator, _BaseComposition):
             if self.estimators is None:
                 worth = model.of_interest(evidence)
                 kept = [i for i, is_worth in zip(kept, worth, strict=True) if is_worth]
-                model = fit_weights(evidence.of(np.flatnonzero(worth)), *given)
-        self.left_out_ = [name for i, (name, _) in enumerate(named) if i not in kept]
-        return [named[i][0] for i in kept], schedule.fit(kept), model
+                evidence = evidence.of(np.flatnonzero(worth))
+                model = fit_weights(evidence, *given)
+        members = schedule.fit(kept)
+        self._interrupted = schedule.interrupted
+        if evidence is not None and len(members) < len(kept):
+            here = [j for j, i in enumerate(kept) if i in members]
+            model = fit_weights(evidence.of(here), *given)
+        self.left_out_ = [n for i, (n, _) in enumerate(named) if i not in members]
+        return [named[i][0] for i in members], list(members.values()), model
 
     def _specialise(self, table: Table) -> Blended:
         _check_squares(table)

@@ -13,16 +13,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from joblib import effective_n_jobs
 from sklearn.base import clone
-from sklearn.utils.parallel import Parallel, delayed
-from tqdm.auto import tqdm
 
 from sklmeta.auto._evidence import Answers, Cases, cross_fit
+from sklmeta.auto._remembering import remembered, with_place
 from sklmeta.auto._sharing import fit_alike, groups_of, is_dear, is_trained
 from sklmeta.data.codes import IntArray
 from sklmeta.data.table import Table
 from sklmeta.evaluation.containers import inner_estimator
 from sklmeta.exceptions import warn
 from sklmeta.model_selection import TaskKFold
+from sklmeta.model_selection.running import run_jobs, worth_of
+from sklmeta.training.checkpoint import Checkpoints
+from sklmeta.training.interrupts import (
+    heed_interrupt,
+    hold_interrupts,
+    release_interrupts,
+)
+from sklmeta.training.progress import Progress, reported_to
 
 FEW_TASKS, SOME_TASKS = 30, 60
 """With fewer, members that are fitted in a moment get ten folds, and five."""
@@ -63,6 +70,13 @@ class Schedule:
     n_jobs : int or None
     verbose : int
     random_state : RandomState
+    checkpoints : Checkpoints or None
+        Where fits and answers are kept.
+
+    Attributes
+    ----------
+    interrupted : bool
+        Whether Ctrl-C left out some of the fits.
     """
 
     def __init__(
@@ -76,8 +90,9 @@ class Schedule:
         cv: int | None,
         max_time: float | None,
         n_jobs: int | None,
-        verbose: int,
+        verbose: int | None,
         random_state: np.random.RandomState,
+        checkpoints: Checkpoints | None = None,
     ):
         self.start = time.perf_counter()
         self.names, self.table, self.cases = names, table, cases
@@ -88,9 +103,10 @@ class Schedule:
             own = [members[i] for i in group]
             folds = [] if cases is None else self._folds(own[0], cv, seed)
             self.work.append(Work(group, own, folds))
-        n_fits = sum(len(work.folds) + 1 for work in self.work)
+        total = sum((len(w.folds) + 1) * worth_of(w.members[0]) for w in self.work)
         self.fitted: dict[int, list[Any]] = {}  # by the first member of a group
-        self.bar = tqdm(None, "fitting members", n_fits, disable=not verbose)
+        self.progress = Progress(total, "fitting members", verbose)
+        self.checkpoints, self.interrupted = checkpoints, False
 
     def _folds(
         self, member: Any, cv: int | None, seed: int
@@ -110,32 +126,71 @@ class Schedule:
         -------
         list of (group, answers)
         """
-        if self.max_time is None:
-            return list(self._question(self.work))
-        return list(self._question_in_time(self.max_time))
+        found: list[tuple[list[int], list[Answers]]] = []
+        try:
+            if self.max_time is None:
+                found += self._question(self.work)
+            else:
+                found += self._question_in_time(self.max_time)
+        except KeyboardInterrupt:
+            found = self._usable(found)
+            if not found:
+                raise
+            self.interrupted = True
+            heed_interrupt()
+        hold_interrupts()  # while it is weighed
+        return found
 
-    def fit(self, kept: Sequence[int]) -> list[Any]:
+    def _usable(
+        self, found: list[tuple[list[int], list[Answers]]]
+    ) -> list[tuple[list[int], list[Answers]]]:
+        """Groups that have answered, and take no training any more."""
+        trained = {w.group[0] for w in self.work if is_trained(w.members[0])}
+        return [s for s in found if s[0][0] in self.fitted or s[0][0] not in trained]
+
+    def fit(self, kept: Sequence[int]) -> dict[int, Any]:
         """Fit members to all tasks, those that are not yet."""
         wanted = [work for work in self.work if not set(work.group).isdisjoint(kept)]
-        self._fit_to_all([work for work in wanted if work.group[0] not in self.fitted])
-        self.bar.total = self.bar.n  # some were left out
-        self.bar.close()
+        missing = [work for work in wanted if work.group[0] not in self.fitted]
+        try:
+            if not self.interrupted:
+                release_interrupts()
+            self._fit_to_all(missing)
+        except KeyboardInterrupt:
+            self.interrupted = True
+            heed_interrupt()
+        hold_interrupts()
+        self.progress.close()
         by_index = {
             i: member
             for work in wanted
+            if work.group[0] in self.fitted
             for i, member in zip(work.group, self.fitted[work.group[0]], strict=True)
         }
-        return [by_index[i] for i in kept]
+        if not by_index:
+            raise KeyboardInterrupt
+        return {i: by_index[i] for i in kept if i in by_index}
 
     def _fit_to_all(self, work: Sequence[Work]) -> None:
-        jobs = [delayed(fit_alike)(members, self.table) for _, members, _ in work]
-        for (group, _, _), fitted in zip(work, self._run(jobs), strict=True):
-            self.fitted[group[0]] = fitted
-            self.bar.update()
+        jobs = [
+            (fit_alike, self._placed(members, group, "all"), self.table)
+            for group, members, _ in work
+        ]
+        worths = [worth_of(members[0]) for _, members, _ in work]
+        found = run_jobs(jobs, worths, self.progress, self.n_jobs)
+        for (group, _, _), fitted in zip(work, found, strict=True):
+            self.fitted[group[0]] = [with_place(member, None) for member in fitted]
 
-    def _run(self, jobs: list[Any]) -> Iterator[Any]:
-        found: Iterator[Any] = Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs)
-        return found
+    def _placed(self, members: list[Any], group: list[int], part: str) -> list[Any]:
+        """Copies of members that keep what they learn, if anything is to be kept."""
+        if self.checkpoints is None:
+            return members
+        folder = self.checkpoints.folder / f"{self._file_name(group)}-{part}"
+        return [with_place(clone(member), folder) for member in members]
+
+    def _file_name(self, group: list[int]) -> str:
+        letters = [c if c.isalnum() else "-" for c in self.names[group[0]]]
+        return f"{group[0]}-{''.join(letters)}"
 
     def _question(
         self, work: Sequence[Work]
@@ -144,20 +199,26 @@ class Schedule:
         self._fit_to_all(
             [w for w in work if w.folds and asks_for_updates(w.members[0])]
         )
-        jobs = []
+        jobs: list[tuple[Any, ...]] = []
+        worths: list[float] = []
         for group, members, folds in work:
-            for fold in folds:
+            for k, fold in enumerate(folds):
                 share = len(np.unique(self.table.codes[fold[0]])) / self.table.n_tasks
                 known = self.fitted.get(group[0], [None])[0]
                 short = [shortened(member, share, known) for member in members]
+                short = self._placed(short, group, f"fold-{k}")
                 given = short, self.table, self.cases, fold, self.judged_by
-                jobs.append(delayed(cross_fit)(*given))
-        found = self._run(jobs)
+                worths.append(share * worth_of(members[0]))
+                if self.checkpoints is None:
+                    jobs.append((cross_fit, *given))
+                    continue
+                place = self.checkpoints.part(f"{self._file_name(group)}-fold-{k}")
+                jobs.append((remembered, place, *given))
+        found = run_jobs(jobs, worths, self.progress, self.n_jobs)
         for group, _, folds in work:
             answers = []
             for _ in folds:
                 answers += next(found)
-                self.bar.update()
             yield group, answers
 
     def _question_in_time(
@@ -205,7 +266,8 @@ class Schedule:
             probe = clone(member)
             inner_estimator(probe).set_params(**params)
             began = time.perf_counter()
-            fit_alike([probe], table)
+            with reported_to(None):
+                fit_alike([probe], table)
             return time.perf_counter() - began
 
         asks = work.folds and asks_for_updates(member)

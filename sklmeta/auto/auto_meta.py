@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -71,13 +72,22 @@ class AutoMetaRegressor(Blend):
         are left out, with a warning, where all would take longer.
 
     n_jobs : int, default=None
-        Fits that run at a time.
+        Fits that run at a time. None starts with one, and takes all cores for what is
+        left after twenty seconds, if that is more than twice as much, there is no GPU and
+        no joblib context says otherwise. What is learned does not depend on it.
 
     random_state : int, RandomState instance or None, default=None
         Seed of members, folds and draws.
 
-    verbose : int, default=0
-        1 shows a progress bar over the fits of members to folds.
+    verbose : int, default=None
+        None shows a bar over the meta-updates of all fits, with the time left, where
+        standard error is a terminal or a notebook's; 0 shows nothing; 1 writes a plain
+        line now and then where there is no terminal.
+
+    checkpoint_dir : str or path-like, default=None
+        A folder for this fit alone. A `fit` that was killed and is called again with
+        the same data and parameters goes on in the member and fold where it was, and
+        ends as it would have.
 
     Attributes
     ----------
@@ -156,7 +166,8 @@ class AutoMetaRegressor(Blend):
         max_time: float | None = None,
         n_jobs: int | None = None,
         random_state: Any = None,
-        verbose: int = 0,
+        verbose: int | None = None,
+        checkpoint_dir: str | PathLike[str] | None = None,
     ):
         self.estimators = estimators
         self.preparation = preparation
@@ -169,6 +180,7 @@ class AutoMetaRegressor(Blend):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+        self.checkpoint_dir = checkpoint_dir
 
     def _portfolio(self, seed: int | None, table: Table) -> Members:
         return regressors(self.support, seed)
@@ -208,7 +220,8 @@ class AutoMetaClassifier(Blend):
         Whether all tasks speak of the same classes, for the blend and all members.
 
     See `sklmeta.AutoMetaRegressor` for `preparation`, `cv`, `shots`, `n_draws`,
-    `support`, `member_params`, `max_time`, `n_jobs`, `random_state` and `verbose`.
+    `support`, `member_params`, `max_time`, `n_jobs`, `random_state`, `verbose` and
+    `checkpoint_dir`.
 
     Attributes
     ----------
@@ -270,7 +283,8 @@ class AutoMetaClassifier(Blend):
         max_time: float | None = None,
         n_jobs: int | None = None,
         random_state: Any = None,
-        verbose: int = 0,
+        verbose: int | None = None,
+        checkpoint_dir: str | PathLike[str] | None = None,
     ):
         self.estimators = estimators
         self.preparation = preparation
@@ -284,6 +298,7 @@ class AutoMetaClassifier(Blend):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+        self.checkpoint_dir = checkpoint_dir
 
     def _portfolio(self, seed: int | None, table: Table) -> Members:
         pairs = np.unique(np.column_stack([table.codes, table.targets]), axis=0)

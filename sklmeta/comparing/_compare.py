@@ -5,20 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from os import PathLike
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import sklearn
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, clone
-from sklearn.utils.parallel import Parallel, delayed
-from tqdm.auto import tqdm
 
 from sklmeta.comparing._candidates import collect_candidates
 from sklmeta.comparing._comparison import Comparison
+from sklmeta.comparing._judging import Means, gathered, judged
 from sklmeta.comparing._metrics import Metric, metrics_of
 from sklmeta.data.validation import check_tasks, unpack_collection
 from sklmeta.evaluation.containers import inner_estimator
@@ -26,7 +25,7 @@ from sklmeta.evaluation.scorers import Scoring
 from sklmeta.evaluation.shots import SHOTS, check_count, read_shots
 from sklmeta.exceptions import warn
 from sklmeta.model_selection import TaskKFold
-from sklmeta.model_selection.validation import evaluate_fold, make_folds
+from sklmeta.model_selection.validation import make_folds
 
 FEW_UPDATES = 100
 
@@ -44,7 +43,9 @@ def compare(
     support: Any = "random",
     random_state: int | None = 0,
     n_jobs: int | None = None,
-    verbose: int = 0,
+    verbose: int | None = None,
+    max_time: float | None = None,
+    checkpoint_dir: str | PathLike[str] | None = None,
     callback: Callable[[Comparison], object] | None = None,
 ) -> Comparison:
     """Compare estimators on tasks they have not seen, at several numbers of shots.
@@ -102,10 +103,23 @@ def compare(
         Seed of the draws, which are the same for all estimators; None means 0.
 
     n_jobs : int, default=None
-        Fits run at a time, over estimators and folds.
+        Fits run at a time, over estimators and folds. None starts with one, and takes
+        all cores for what is left after twenty seconds, if that is more than twice as
+        much, there is no GPU and no joblib context says otherwise. The scores do not
+        depend on it.
 
-    verbose : int, default=0
-        1 shows a progress bar.
+    verbose : int, default=None
+        None shows a bar over the meta-updates of all fits, with the time left, where
+        standard error is a terminal or a notebook's; 0 shows nothing; 1 writes a plain
+        line now and then where there is no terminal.
+
+    max_time : float, default=None
+        Seconds for all fits, about: each that can be told a time (`max_time`) has as
+        much as those after it of what is left, and is used as far as it comes.
+
+    checkpoint_dir : str or path-like, default=None
+        A folder for this comparison. What is done when it is killed is not done again
+        when it is called with the same data, folds and protocol; estimators may join.
 
     callback : callable, default=None
         Called with the `Comparison` so far whenever one more estimator has been judged
@@ -114,6 +128,8 @@ def compare(
     Returns
     -------
     Comparison
+
+        At Ctrl-C, with a warning, that of the estimators that are judged by then.
 
     Raises
     ------
@@ -170,32 +186,13 @@ def compare(
         "random_state": 0 if random_state is None else random_state,
         "tell": False,  # that is done for all folds at once
     }
+    tell = callback or (lambda comparison: None)
     table = (X, targets, labels[codes], None)
-    jobs = [
-        (name, clone(model), table, i, folds[i])
-        for name, model in candidates.estimators.items()
-        for i in range(len(folds))
-    ]
+    means = Means(n_jobs, verbose, max_time, checkpoint_dir)
+    how = all_shots, asked, protocol
     with sklearn.config_context(enable_metadata_routing=True):
-        parts = Parallel(n_jobs=n_jobs, return_as="generator")(
-            delayed(_evaluate)(*job, all_shots, asked, protocol) for job in jobs
-        )
-        bar = tqdm(parts, "compare", len(jobs), unit="fit", disable=not verbose)
-        return _gathered(bar, result_of, len(folds), callback)
-
-
-def _gathered(
-    parts: Iterable[pd.DataFrame],
-    result_of: Callable[[list[pd.DataFrame]], Comparison],
-    n_folds: int,
-    callback: Callable[[Comparison], object] | None,
-) -> Comparison:
-    """Put together the scores, and show them after every estimator."""
-    found: list[pd.DataFrame] = []
-    for part in parts:
-        found.append(part)
-        if callback is not None and not len(found) % n_folds:
-            callback(result_of(found))
+        parts = judged(candidates.estimators, table, folds, how, means)
+        found = gathered(parts, len(folds), lambda so_far: tell(result_of(so_far)))
     return result_of(found)
 
 
@@ -258,18 +255,6 @@ def _possible_shots(shots: Any, sizes: NDArray[np.intp]) -> list[int]:
             "more rows than that."
         )
     return possible
-
-
-def _evaluate(
-    name: str, estimator: BaseEstimator, table: Any, i: int, *args: Any
-) -> pd.DataFrame:
-    try:
-        scores = evaluate_fold(estimator, table, *args)
-    except Exception as error:
-        # Which of many estimators failed is the first thing to know.
-        error.add_note(f"This was raised while compare() judged {name!r}.")
-        raise
-    return scores.assign(estimator=name, fold=i)
 
 
 def _full_supports(frame: pd.DataFrame, sizes: dict[Any, int]) -> pd.DataFrame:

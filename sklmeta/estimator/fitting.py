@@ -327,7 +327,7 @@ class EpochCallbacks:
         self.arguments = {"estimator": estimator, "X": X, "y": y}
         self.active = HAS_CALLBACKS
         if self.active:
-            n_epochs = -(-max_iter // UPDATES_PER_EPOCH)
+            n_epochs = self.n_to_come = -(-max_iter // UPDATES_PER_EPOCH)
             self.fit_context = estimator._init_callback_context(max_subtasks=n_epochs)
             self.fit_context.call_on_fit_task_begin(**self.arguments)
             self.epoch_context: Any = None
@@ -335,6 +335,7 @@ class EpochCallbacks:
                 self._begin_epoch()
 
     def _begin_epoch(self) -> None:
+        self.n_to_come -= 1
         self.epoch_context = self.fit_context.subcontext(task_name="epoch")
         self.epoch_context.call_on_fit_task_begin(**self.arguments)
 
@@ -350,7 +351,7 @@ class EpochCallbacks:
         stop = self.epoch_context.call_on_fit_task_end(
             **self.arguments, reconstruction_attributes=attributes
         )
-        if history[-1]["n_iter"] < self.max_iter and not stop:
+        if self.n_to_come and not stop:  # none, too, where Ctrl-C cut the last short
             self._begin_epoch()
         return bool(stop)
 

@@ -71,6 +71,12 @@ def release_interrupts() -> None:
             raise KeyboardInterrupt
 
 
+def heed_interrupt() -> None:
+    """Take the one that came for dealt with, and hold the next."""
+    if _NOTED.active and threading.current_thread() is threading.main_thread():
+        _NOTED.held, _NOTED.requested = True, False
+
+
 def interrupt_noted() -> bool:
     """Whether one came, and waits."""
     return (

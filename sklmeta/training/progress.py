@@ -87,6 +87,11 @@ class Progress:
                     total=total, desc=what, leave=kept, delay=DELAY, bar_format=LINE
                 )
 
+    @property
+    def is_seen(self) -> bool:
+        """Whether anybody sees it, or is told."""
+        return self.plain or self.bar is not None or self.report is not None
+
     def advance(self, n: float = 1) -> None:
         """Say that so many more steps are done."""
         self.done += n
