@@ -215,7 +215,7 @@ def test_classification_with_probabilities(folder, capsys):
         (["compare", *DATA, "--task", "empty"], "holds 0 task(s)"),
         (["fit", *DATA, "--out", "model.pkl"], "must end in .skops"),
         (["predict", "none.skops", "new.csv"], "no file none.skops"),
-        (["predict", "sales.csv", "new.csv"], "is no model that"),
+        (["predict", "sales.csv", "new.csv"], "no model that"),
     ],
 )
 def test_mistakes_are_told_in_a_line(folder, capsys, command, message):
