@@ -62,7 +62,7 @@ class Blend(AdaptableEstimator, _BaseComposition):
         "cv": [Interval(Integral, 2, None, closed="left"), None],
         "shots": ["array-like"],
         "n_draws": [Interval(Integral, 1, None, closed="left")],
-        "support": [StrOptions({"random", "first"})],
+        "support": [StrOptions({"random", "stratified", "first"})],
         "member_params": [dict, None],
         "max_time": [Interval(Real, 0, None, closed="neither"), None],
         "n_jobs": [Integral, None],

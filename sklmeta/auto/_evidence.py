@@ -21,7 +21,7 @@ from sklmeta.auto._support_losses import adapt_and_judge
 from sklmeta.data.codes import IntArray
 from sklmeta.data.kinds import TaskKind
 from sklmeta.data.table import Table
-from sklmeta.episodes.sampler import split_support_query
+from sklmeta.episodes.sampler import split_support_query, training_support
 from sklmeta.evaluation.containers import zero_shot
 
 MOST_QUERY_ROWS = 50
@@ -71,7 +71,7 @@ def draw_cases(table: Table, protocol: Protocol, rng: np.random.Generator) -> Ca
     part, parts, n_cases = table.part(rows), [], 0
     for k in protocol.shots:
         # Without a row, or with the first ones, every draw is the same.
-        is_random = k > 0 and protocol.support == "random"
+        is_random = k > 0 and protocol.support != "first"
         for _ in range(protocol.n_draws if is_random else 1):
             drawn = _one_draw(part, k, protocol, rng)
             tasks, case = np.unique(part.codes[drawn[1]], return_inverse=True)
@@ -99,7 +99,7 @@ def _one_draw(
         table.y,
         table.codes,
         k,
-        support=protocol.support,
+        support=training_support(protocol.support),
         kind=table.kind,
         random_state=int(rng.integers(2**31)),
     )

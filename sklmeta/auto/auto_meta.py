@@ -58,9 +58,10 @@ class AutoMetaRegressor(Blend):
     n_draws : int, default=2
         Supports drawn per task and number of shots.
 
-    support : {"random", "first"}, default="random"
+    support : {"random", "stratified", "first"}, default="random"
         How the support is chosen in stacking, and by the members of the default
-        portfolio in their training. Take "first" if the labelled rows of a new task
+        portfolio in their training; of shared classes a row of each that the task has
+        comes first ("stratified" is the same here). Take "first" if the labelled rows of a new task
         will be its first in order.
 
     member_params : dict, default=None
@@ -73,7 +74,7 @@ class AutoMetaRegressor(Blend):
 
     n_jobs : int, default=None
         Fits that run at a time. None starts with one, and takes all cores for what is
-        left after twenty seconds, if that is more than twice as much, there is no GPU and
+        left after twenty seconds, if that is twice as much, there is no GPU and
         no joblib context says otherwise. What is learned does not depend on it.
 
     random_state : int, RandomState instance or None, default=None

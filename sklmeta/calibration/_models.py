@@ -170,7 +170,7 @@ def few_shot_intervals(
     n_draws : int, default=1
         Supports drawn per task.
 
-    support : "random", "first" or splitter, default="random"
+    support : "random", "stratified", "first" or splitter, default="random"
         How the support is chosen.
 
     random_state : int, RandomState instance or None, default=0

@@ -29,6 +29,7 @@ def record_of(arguments: argparse.Namespace, table: Table) -> dict[str, str]:
         "Seed": arguments.seed,
         "Folds": folds,
         "Draws of a support for each task": arguments.draws,
+        "Choice of the support": arguments.support,
         "Rows": f"{len(table.y):,}, of {len(np.unique(table.task)):,} tasks",
         "Features": ", ".join(used),
         "Left out on request": ", ".join(out),

@@ -22,7 +22,13 @@ from sklmeta.comparing._metrics import Metric, metrics_of
 from sklmeta.data.validation import check_tasks, unpack_collection
 from sklmeta.evaluation.containers import inner_estimator
 from sklmeta.evaluation.scorers import Scoring
-from sklmeta.evaluation.shots import SHOTS, check_count, read_shots
+from sklmeta.evaluation.shots import (
+    SHOTS,
+    check_count,
+    check_support,
+    named_support,
+    read_shots,
+)
 from sklmeta.exceptions import warn
 from sklmeta.model_selection import TaskKFold
 from sklmeta.model_selection.validation import make_folds
@@ -94,10 +100,12 @@ def compare(
         less is better. Of several the first is compared, and ``by_metric`` of what is
         returned has a `Comparison` for each.
 
-    support : "random", "first" or splitter, default="random"
-        How the support is chosen: at random, first in row order (sort the rows by time
-        for a task's first rows in time), or the training rows of a splitter. It never
-        shares a row with what is predicted.
+    support : "random", "stratified", "first" or splitter, default="random"
+        How the support is chosen: at random; "stratified", the same but of shared
+        classes a row of each that the task has first, for which its labels must be
+        known; first in row order (sort the rows by time for a task's first rows in
+        time); or the training rows of a splitter. It never shares a row with what is
+        predicted, and what is returned says which was used.
 
     random_state : int or None, default=0
         Seed of the draws, which are the same for all estimators; None means 0.
@@ -161,6 +169,7 @@ def compare(
     if y is None or task is None:
         raise ValueError("compare needs y and the task of every row.")
     check_count("n_draws", n_draws, 1)
+    check_support(support)
     candidates = collect_candidates(estimators)
     X, targets, codes, labels = check_tasks(
         X, y, task, classes=not candidates.is_regressor
@@ -178,6 +187,7 @@ def compare(
         metrics=metrics,
         sizes=dict(zip(labels.tolist(), sizes.tolist(), strict=True)),
         baselines=candidates.baselines,
+        support=named_support(support),
         caveats=_caveats(candidates.estimators, n_draws, support),
     )
     protocol = {
@@ -223,7 +233,7 @@ def _result(
 def _caveats(models: dict[str, Any], n_draws: int, support: Any) -> list[str]:
     """Say what was too little to believe the result."""
     said = []
-    if n_draws == 1 and support == "random":
+    if n_draws == 1 and support in ("random", "stratified"):
         said.append("Each task had one draw of its labelled rows: take more (n_draws).")
     few: dict[int, list[str]] = {}
     for name, model in models.items():

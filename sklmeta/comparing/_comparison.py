@@ -42,6 +42,10 @@ class Comparison(ComparisonScores):
     caveats : sequence of str, default=()
         What to know before one believes it: sentences that end the verdict.
 
+    support : str, default=None
+        How the labelled rows were chosen: "random", "stratified", "first" or a
+        splitter. None says nothing of it.
+
     Attributes
     ----------
     names : list of str

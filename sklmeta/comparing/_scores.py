@@ -14,11 +14,18 @@ import pandas as pd
 from sklmeta.comparing._paired import Harm, PairedDifference, harm_of, pair
 from sklmeta.comparing._statistics import bootstrap_interval, standard_error
 
+SUPPORT_IN_WORDS = {
+    "random": "drawn at random",
+    "stratified": "drawn at random, of shared classes one of each first",
+    "first": "the first in row order",
+}
 COLUMNS = ("estimator", "fold", "task", "draw", "shots", "score")
 
 
 class ComparisonScores:
     """What `Comparison` puts into words; its parameters are described there."""
+
+    support: str | None = None  # which pickles of before do not tell
 
     def __init__(
         self,
@@ -29,6 +36,7 @@ class ComparisonScores:
         greater_is_better: bool = True,
         random_state: int = 0,
         caveats: Sequence[str] = (),
+        support: str | None = None,
     ):
         missing = [name for name in COLUMNS if name not in draws.columns]
         if missing:
@@ -40,6 +48,7 @@ class ComparisonScores:
         self.greater_is_better = greater_is_better
         self.random_state = random_state
         self.caveats = list(caveats)
+        self.support = support
         self.by_metric: dict[str, Any] = {metric: self}
         counts = draws.groupby("shots").task.nunique()
         self.shots: list[int] = counts.index[counts > 1].tolist()
@@ -66,6 +75,11 @@ class ComparisonScores:
         draws = self.draws
         per_class = "n_support" in draws and (draws.n_support > draws.shots).any()
         return "rows per class" if per_class else "rows"
+
+    @property
+    def words_for_support(self) -> str:
+        """How the labelled rows were chosen, as far as that is known."""
+        return SUPPORT_IN_WORDS.get(self.support or "", self.support or "")
 
     def scores(self, shots: int) -> pd.DataFrame:
         """Score of every task (rows) and estimator (columns), averaged over draws.

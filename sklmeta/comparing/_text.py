@@ -61,8 +61,13 @@ def heading(comparison: ComparisonScores) -> str:
     return (
         f"Mean {comparison.metric} over {len(comparison.tasks)} held-out tasks "
         f"({direction} is better), with 95 % intervals over tasks, by the number of "
-        "labelled rows of a task."
+        f"labelled rows of a task{_chosen(comparison)}."
     )
+
+
+def _chosen(comparison: ComparisonScores) -> str:
+    how = comparison.words_for_support
+    return how and f", {how}"
 
 
 def text_of(
@@ -100,7 +105,8 @@ def text_of(
             lines.append(f"{_cut(line.name, first):{first}}{''.join(cells)}".rstrip())
     about = f"Mean {comparison.metric} over {len(comparison.tasks)} held-out tasks"
     direction = "more" if comparison.greater_is_better else "less"
-    about += f" ({direction} is better) by labelled {unit}; * marks the best."
+    about += f" ({direction} is better) by labelled {unit}{_chosen(comparison)}; "
+    about += "* marks the best."
     return "\n".join([*textwrap.wrap(about, width), *lines])
 
 

@@ -59,9 +59,9 @@ class EpisodeSampler:
         Class index of every row; not needed for regression.
 
     n_shots : int or (int, int), default=5
-        Support rows: per class when classes are a task's own, else in total, and then
-        one of each class present comes first. A range is inclusive and drawn from
-        anew for every task; in total, it ends at half the task's rows.
+        Support rows: per class when classes are a task's own, else in total. A range is
+        inclusive and drawn from anew for every task; in total, it ends at half the
+        task's rows.
 
     n_query : int, default=15
         Query rows, counted as `n_shots` is.
@@ -69,9 +69,10 @@ class EpisodeSampler:
     n_way : int, default=None
         Classes of an episode when classes are a task's own; None takes all of them.
 
-    support : "random", "first" or splitter, default="random"
-        How the support is chosen: at random, first in row order, or by an object with
-        a scikit-learn ``split(X, y)`` method, whose training rows it is.
+    support : "random", "stratified", "first" or splitter, default="random"
+        How the support is chosen: at random; at random, but of shared classes a row of
+        each that the task has comes first; first in row order; or by an object with a
+        scikit-learn ``split(X, y)`` method, whose training rows it is.
 
     is_support : ndarray of bool of shape (n_samples,), default=None
         Each task's fixed support, which overrides `support` and `n_shots`.
@@ -234,7 +235,7 @@ class EpisodeSampler:
             )
         rows = draw_distinct(sizes, width + n_query, rng)
         rows = take_padded(self._order, shift_padded(rows, starts))
-        if self.kind == TaskKind.SHARED:
+        if self.kind == TaskKind.SHARED and self.support == "stratified":
             firsts = self._one_of_each_class(tasks, shots, rng)
             # The rest of the sequence is exchangeable, so what remains of it after the
             # rows already taken is again a uniform draw.
@@ -316,6 +317,16 @@ def _cut(rows: IntArray, shots: IntArray, n_query: int) -> tuple[IntArray, IntAr
     return support, np.take_along_axis(rows, column, axis=1)
 
 
+def training_support(support: Any) -> Any:
+    """Return how episodes to learn from are drawn, of what an estimator is told.
+
+    With a row of each class they teach more of rare ones. Scores must not know that
+    much, and with other targets it is the same.
+    """
+    at_random = isinstance(support, str) and support == "random"
+    return "stratified" if at_random else support
+
+
 def split_support_query(
     y: ArrayLike,
     task_codes: IntArray,
@@ -339,7 +350,7 @@ def split_support_query(
     shots : int
         Support rows: per class when classes are a task's own, else in total.
 
-    support : "random", "first" or splitter, default="random"
+    support : "random", "stratified", "first" or splitter, default="random"
         How the support is chosen; see `EpisodeSampler`.
 
     kind : TaskKind, default="regression"

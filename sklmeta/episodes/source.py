@@ -105,6 +105,21 @@ def make_source(
     return source
 
 
+def rows_to_learn_from(
+    data: Table, options: EpisodeOptions, rng: np.random.Generator
+) -> IntArray | slice:
+    """Return the rows that `make_source`, with these numbers, does not hold out."""
+    fraction = options.validation_fraction
+    if fraction is None:
+        return slice(None)
+    usable = _sampler(data, options).usable
+    held_out = _held_out_tasks(usable, fraction, rng)
+    if held_out is not None:
+        return np.flatnonzero(~np.isin(data.codes, held_out))
+    held_rows = _held_out_rows(rng, data, options, fraction)
+    return np.setdiff1d(np.arange(len(data.codes)), held_rows)
+
+
 def _sampler(
     data: Table, options: EpisodeOptions, rows: IntArray | slice = slice(None)
 ) -> EpisodeSampler:
@@ -154,14 +169,15 @@ def _hold_out(source: EpisodeSource, data: Table, options: EpisodeOptions) -> No
     fraction = options.validation_fraction
     assert fraction is not None
     usable = source.sampler.usable
-    if len(usable) >= MIN_VALIDATION_TASKS:
-        n_valid = max(2, round(fraction * len(usable)))
-        held_out = source.rng.permutation(usable)[:n_valid]
+    held_out = _held_out_tasks(usable, fraction, source.rng)
+    if held_out is not None:
         valid = _sampler(data, options)
         valid.usable = held_out
         source.sampler.usable = np.setdiff1d(usable, held_out)
         source.rows = np.flatnonzero(~np.isin(data.codes, held_out))
-        source.valid = _draw_valid(source, valid, max(n_valid, options.meta_batch_size))
+        source.valid = _draw_valid(
+            source, valid, max(len(held_out), options.meta_batch_size)
+        )
         return
     if not data.one_table:
         warn(
@@ -169,7 +185,7 @@ def _hold_out(source: EpisodeSource, data: Table, options: EpisodeOptions) -> No
             f"the training tasks; from {MIN_VALIDATION_TASKS} tasks on it is judged "
             "on held-out tasks."
         )
-    held_rows = _held_out_rows(source, data, options, fraction)
+    held_rows = _held_out_rows(source.rng, data, options, fraction)
     train_rows = np.setdiff1d(np.arange(len(data.codes)), held_rows)
     if data.one_table and data.kind == TaskKind.OWN:
         valid = _sampler(data, options, held_rows)
@@ -183,11 +199,19 @@ def _hold_out(source: EpisodeSource, data: Table, options: EpisodeOptions) -> No
     source.rows = train_rows
 
 
+def _held_out_tasks(
+    usable: IntArray, fraction: float, rng: np.random.Generator
+) -> IntArray | None:
+    """Tasks kept from training; None where there are too few."""
+    if len(usable) < MIN_VALIDATION_TASKS:
+        return None
+    return rng.permutation(usable)[: max(2, round(fraction * len(usable)))]
+
+
 def _held_out_rows(
-    source: EpisodeSource, data: Table, options: EpisodeOptions, fraction: float
+    rng: np.random.Generator, data: Table, options: EpisodeOptions, fraction: float
 ) -> IntArray:
     """Rows kept from training: of whole classes in a table of classes of its own."""
-    rng = source.rng
     if data.one_table and data.kind == TaskKind.OWN:
         classes = rng.permutation(np.unique(data.targets))
         n_held = max(options.n_way or 2, round(fraction * len(classes)))

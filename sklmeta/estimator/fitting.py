@@ -27,7 +27,8 @@ from sklmeta.data.scaling import (
 from sklmeta.data.table import Table
 from sklmeta.episodes.gather import gather_episodes
 from sklmeta.episodes.rows import Episodes
-from sklmeta.episodes.source import EpisodeOptions, make_source
+from sklmeta.episodes.sampler import training_support
+from sklmeta.episodes.source import EpisodeOptions, make_source, rows_to_learn_from
 from sklmeta.estimator.parameters import Parameters
 from sklmeta.estimator.state import Fitted
 from sklmeta.exceptions import warn
@@ -101,28 +102,21 @@ class MetaTraining:
         params, table, none = self.params, self.table, Scaling.identity()
         if not params.standardize:
             return none, none
+        # What is held out to stop early must not be known by its scale either.
+        rng = np.random.default_rng(self.seed)
+        rows = rows_to_learn_from(table, _episode_options(params), rng)
         is_regression = table.kind == TaskKind.REGRESSION
         y_scaling = none
         if is_regression:
-            y_scaling = Scaling.of(table.y)._replace(cuts=False)
+            y_scaling = Scaling.of(table.y[rows])._replace(cuts=False)
         if table.X.ndim != 2:
             return none, y_scaling
         # A module of the user's may know its columns; the default one knows none.
         by_class = params.standardize == "auto" and params.module is None
+        X = table.X[rows]
         if by_class and table.kind == TaskKind.OWN:
-            return self._class_scaling(), none
-        return Scaling.of(table.X), y_scaling
-
-    def _class_scaling(self) -> Scaling:
-        """Scale by what the classes teach, but for those of early stopping."""
-        table, options = self.table, _episode_options(self.params)
-        rows: Any = slice(None)
-        if options.validation_fraction is not None:
-            bare = table._replace(X=np.zeros((len(table.X), 1)))
-            none, rng = Scaling.identity(), np.random.default_rng(self.seed)
-            source = make_source(bare, options, (none, none), self.device, rng)
-            rows = slice(None) if source.rows is None else source.rows
-        return class_scaling(table.X[rows], table.targets[rows], table.codes[rows])
+            return class_scaling(X, table.targets[rows], table.codes[rows]), none
+        return Scaling.of(X), y_scaling
 
     def run(
         self,
@@ -212,7 +206,7 @@ def _episode_options(params: Parameters) -> EpisodeOptions:
         n_shots,
         params.n_query,
         getattr(params, "n_way", None),
-        params.support,
+        training_support(params.support),
         params.meta_batch_size,
         params.validation_fraction if params.early_stopping is True else None,
     )

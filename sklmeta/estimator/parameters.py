@@ -57,9 +57,12 @@ class Parameters(DeclaredParameters, BaseEstimator):
     n_query : int, default=15
         Query rows of a training episode, at most; counted as `n_shots` is.
 
-    support : {"random", "first"} or splitter, default="random"
+    support : {"random", "stratified", "first"} or splitter, default="random"
         How the support of a training episode is chosen: at random, first in row
-        order, or by an object with a scikit-learn ``split(X, y)``.
+        order, or by an object with a scikit-learn ``split(X, y)``. In training, of
+        shared classes a row of each that the task has comes first both for "random"
+        and for "stratified". ``score(..., task=...)`` draws as this says: for "random"
+        truly at random.
 
     meta_batch_size : int, default=16
         Tasks per meta-update.
@@ -234,7 +237,7 @@ class Parameters(DeclaredParameters, BaseEstimator):
         "activation": [StrOptions(set(ACTIVATIONS))],
         "n_shots": [Interval(numbers.Integral, 1, None, closed="left"), tuple, list],
         "n_query": [Interval(numbers.Integral, 1, None, closed="left")],
-        "support": [StrOptions({"random", "first"}), "cv_object"],
+        "support": [StrOptions({"random", "stratified", "first"}), "cv_object"],
         "meta_batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
         "max_iter": [Interval(numbers.Integral, 0, None, closed="left")],
         "max_time": [Interval(numbers.Real, 0, None, closed="neither"), None],

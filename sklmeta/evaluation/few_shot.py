@@ -26,7 +26,7 @@ from sklmeta.data.validation import check_tasks
 from sklmeta.episodes.sampler import split_support_query
 from sklmeta.evaluation.containers import adapted, inner_estimator, zero_shot
 from sklmeta.evaluation.scorers import Scoring, TaskView, as_scorer
-from sklmeta.evaluation.shots import check_count
+from sklmeta.evaluation.shots import check_count, check_support
 from sklmeta.exceptions import warn
 
 FEW_ROWS_PER_CLASS = "The number of unique classes is greater than 50%"
@@ -166,8 +166,8 @@ def few_shot_predictions(
     n_draws : int, default=1
         Supports drawn per task.
 
-    support : "random", "first" or splitter, default="random"
-        How the support is chosen.
+    support : "random", "stratified", "first" or splitter, default="random"
+        How the support is chosen: see `FewShotScorer`.
 
     is_support : ndarray of bool of shape (n_samples,), default=None
         Rows of their task's own support, for ``shots=None``.
@@ -192,6 +192,7 @@ def few_shot_predictions(
         check_count("shots", shots, 0)
         is_support = None
     check_count("n_draws", n_draws, 1)
+    check_support(support)
     X, targets, codes, labels = check_tasks(
         X, y, task, classes=not is_regressor(estimator), several=True
     )
@@ -210,9 +211,8 @@ def few_shot_predictions(
             warn_of_unknown_classes(targets, labels[codes], known)
     # A RandomState is copied: the draws must not depend on earlier calls.
     rng = check_random_state(0 if random_state is None else copy.deepcopy(random_state))
-    first = isinstance(support, str) and support == "first"
-    draws_one = not shots or first  # nothing is random
-    seeds = rng.randint(2**31 - 1, size=1 if draws_one else n_draws)
+    is_sure = not shots or (isinstance(support, str) and support == "first")
+    seeds = rng.randint(2**31 - 1, size=1 if is_sure else n_draws)
     for draw, seed in enumerate(seeds):
         support_rows, query = split_support_query(
             targets,

@@ -14,6 +14,9 @@ import numpy as np
 SHOTS = (0, 1, 2, 5, 10, 20, 50)
 """As far as the tasks have rows."""
 
+SUPPORTS = ("random", "stratified", "first")
+"""Ways of choosing a support by name."""
+
 
 def read_shots(shots: Any) -> list[int]:
     """Return the numbers asked for, in their order, of one number or several.
@@ -31,6 +34,18 @@ def read_shots(shots: Any) -> list[int]:
     for value in values:
         check_count("shots", value, 0)
     return [int(value) for value in values]
+
+
+def check_support(support: Any) -> None:
+    if isinstance(support, str) and support not in SUPPORTS:
+        raise ValueError(
+            f"support must be one of {', '.join(map(repr, SUPPORTS))} or a splitter; "
+            f"got {support!r}."
+        )
+
+
+def named_support(support: Any) -> str:
+    return support if isinstance(support, str) else f"splitter {support}"
 
 
 def check_count(name: str, value: Any, least: int) -> None:

@@ -62,9 +62,10 @@ class EpisodicBoosting(DeclaredParameters, AdaptableEstimator):
     n_rows : int, default=20000
         Query rows of all training episodes together, about.
 
-    support : {"random", "first"}, default="random"
-        How the support of a training episode is chosen: at random, or first in row
-        order.
+    support : {"random", "stratified", "first"}, default="random"
+        How the support of a training episode is chosen: at random, of shared classes
+        a row of each that the task has first ("stratified" is the same here), or
+        first in row order.
 
     cv : int, default=5
         Folds of tasks. Rows of a fold are described by what the others taught.
@@ -86,7 +87,7 @@ class EpisodicBoosting(DeclaredParameters, AdaptableEstimator):
         "n_shots": [Interval(numbers.Integral, 1, None, closed="left"), tuple, list],
         "n_query": [Interval(numbers.Integral, 1, None, closed="left")],
         "n_rows": [Interval(numbers.Integral, 1, None, closed="left")],
-        "support": [StrOptions({"random", "first"})],
+        "support": [StrOptions({"random", "stratified", "first"})],
         "cv": [Interval(numbers.Integral, 2, None, closed="left")],
         "random_state": ["random_state"],
     }

@@ -14,7 +14,7 @@ from sklmeta._compat import _safe_indexing
 from sklmeta.data.codes import IntArray
 from sklmeta.data.table import Table
 from sklmeta.episodes.draw import PADDING
-from sklmeta.episodes.sampler import EpisodeSampler
+from sklmeta.episodes.sampler import EpisodeSampler, training_support
 from sklmeta.model_based._episode_features import describe, fit_prior, remember, see
 from sklmeta.model_based._support_statistics import Floats
 
@@ -110,7 +110,7 @@ def _draw(
         y=None if table.class_index is None else table.class_index[inside],
         n_shots=sizes.n_shots,
         n_query=sizes.n_query,
-        support=sizes.support,
+        support=training_support(sizes.support),
         rows=inside,
     )
     if not len(sampler.usable):

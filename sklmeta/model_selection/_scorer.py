@@ -15,7 +15,7 @@ from sklmeta.estimator.assumptions import warn_of_known_tasks
 from sklmeta.evaluation.containers import inner_estimator
 from sklmeta.evaluation.few_shot import few_shot_score
 from sklmeta.evaluation.scorers import Scoring
-from sklmeta.evaluation.shots import check_count
+from sklmeta.evaluation.shots import check_count, check_support
 from sklmeta.exceptions import warn
 from sklmeta.model_selection._routing import (
     ENABLE_ROUTING,
@@ -55,9 +55,10 @@ class FewShotScorer(_MetadataRequester):
         Seed of the draws, which are the same at every call, so that candidates of a
         search are compared on the same supports. None means 0.
 
-    support : "random", "first" or splitter, default="random"
-        How the support is chosen: at random, first in row order, or the training rows
-        of a scikit-learn splitter.
+    support : "random", "stratified", "first" or splitter, default="random"
+        How the support is chosen: at random; "stratified", the same but of shared
+        classes a row of each that the task has first, for which its labels must be
+        known; first in row order; or the training rows of a scikit-learn splitter.
 
     See Also
     --------
@@ -101,6 +102,7 @@ class FewShotScorer(_MetadataRequester):
     ):
         check_count("shots", shots, 0)
         check_count("n_draws", n_draws, 1)
+        check_support(support)
         self.scoring = scoring
         self.shots = shots
         self.n_draws = n_draws

@@ -32,7 +32,12 @@ from sklmeta.evaluation.few_shot import (
     warn_of_unknown_classes,
 )
 from sklmeta.evaluation.scorers import Scoring
-from sklmeta.evaluation.shots import check_count, read_shots
+from sklmeta.evaluation.shots import (
+    check_count,
+    check_support,
+    named_support,
+    read_shots,
+)
 from sklmeta.model_selection._split import Fold, TaskKFold
 
 Metrics = dict[str, Scoring]
@@ -94,8 +99,10 @@ def few_shot_cross_validate(
         name of a scikit-learn scorer, a scorer ``f(estimator, X, y)`` or a metric
         ``f(y_true, y_pred)``; or several of them.
 
-    support : "random", "first" or splitter, default="random"
-        How the support is chosen.
+    support : "random", "stratified", "first" or splitter, default="random"
+        How the support is chosen: at random; "stratified", the same but of shared
+        classes a row of each that the task has first, for which its labels must be
+        known; first in row order; or the training rows of a scikit-learn splitter.
 
     random_state : int, RandomState instance or None, default=0
         Seed of the draws; None means 0. Models compared under one seed and one
@@ -118,7 +125,8 @@ def few_shot_cross_validate(
         the metric is undefined. For a regressor and ``scoring=None``, ``sse`` and
         ``sst`` hold the sums of squares, so that ``1 - df.sse.sum() / df.sst.sum()``
         over the rows of interest is the few-shot score of `FewShotScorer`. Of several
-        targets they are ``sse0``, ``sst0``, ``sse1`` and so on.
+        targets they are ``sse0``, ``sst0``, ``sse1`` and so on. ``df.attrs["support"]``
+        says how the supports were chosen.
 
     Raises
     ------
@@ -152,6 +160,7 @@ def few_shot_cross_validate(
         raise ValueError("few_shot_cross_validate needs y and the task of every row.")
     all_shots = _all_shots(shots, estimator, is_support)
     check_count("n_draws", n_draws, 1)
+    check_support(support)
     X, targets, codes, labels = check_tasks(
         X, y, task, classes=not is_regressor(estimator), several=True
     )
@@ -176,7 +185,9 @@ def few_shot_cross_validate(
         )
     for i, table in enumerate(tables):
         table.insert(0, "fold", i)
-    return pd.concat(tables, ignore_index=True)
+    scores = pd.concat(tables, ignore_index=True)
+    scores.attrs["support"] = "fixed" if shots is None else named_support(support)
+    return scores
 
 
 def _all_shots(

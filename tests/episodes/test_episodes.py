@@ -104,7 +104,9 @@ def test_sizes_per_class_and_relabelling():
 
 def test_shared_classes_come_one_of_each_first():
     codes, y = ragged_table()
-    sampler = EpisodeSampler(codes, kind="shared", y=y, n_shots=4, n_query=3)
+    sampler = EpisodeSampler(
+        codes, kind="shared", y=y, n_shots=4, n_query=3, support="stratified"
+    )
     drawn = sampler.sample(len(sampler.usable), np.random.default_rng(0))
     for task, s in zip(drawn.tasks, drawn.support, strict=True):
         n_present = len(set(y[codes == task]))
@@ -114,7 +116,9 @@ def test_shared_classes_come_one_of_each_first():
 def test_rest_of_a_shared_support_and_query_is_uniform():
     codes = np.zeros(30, dtype=int)
     y = np.r_[np.zeros(27, int), 1, 1, 2]
-    sampler = EpisodeSampler(codes, kind="shared", y=y, n_shots=1, n_query=1)
+    sampler = EpisodeSampler(
+        codes, kind="shared", y=y, n_shots=1, n_query=1, support="stratified"
+    )
     rng = np.random.default_rng(0)
     queries = np.concatenate([sampler.sample(1, rng).query[0] for _ in range(2000)])
     counts = np.bincount(queries, minlength=30)

@@ -98,3 +98,25 @@ def test_a_support_row_in_the_query_would_be_seen():
     assert error > 1.5
     memory.adapt(X, y, task=task)
     np.testing.assert_allclose(memory.predict(X, task=task), y)
+
+
+def test_tasks_that_early_stopping_holds_out_do_not_move_the_scale(regression_tasks):
+    X, y, task = regression_tasks
+    fitted = [
+        fit_beside_a_giant(X, y, task, name, giant)
+        for name in np.unique(task)
+        for giant in (1.0, 1e6)
+    ]
+    held_out = 0
+    for plain, beside in zip(fitted[::2], fitted[1::2], strict=True):
+        # A task to learn from moves the scale: the leak would be seen.
+        held_out += plain.x_scaling.scale.max() == beside.x_scaling.scale.max()
+        if plain.x_scaling.scale.max() == beside.x_scaling.scale.max():
+            np.testing.assert_array_equal(plain.y_scaling.scale, beside.y_scaling.scale)
+    assert 2 <= held_out < len(fitted) // 4
+
+
+def fit_beside_a_giant(X, y, task, name, giant):
+    factor = np.where(task == name, giant, 1.0)
+    est = estimator().set_params(early_stopping=True, max_iter=1)
+    return est.fit(X * factor[:, None], y * factor, task=task)._fitted
