@@ -73,7 +73,7 @@ def run_jobs(
         Which they move on, while they run.
 
     n_jobs : int or None
-        Of None the first run here; if there is much left after twenty seconds, the others
+        Of None the first run here; if much is left after twenty seconds, the others
         run in as many processes as there are cores, where nothing speaks against it.
         What they return does not depend on it.
 
