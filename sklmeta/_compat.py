@@ -33,7 +33,6 @@ else:
     HAS_CALLBACKS = True
 
 
-
 def print_as_estimator(kind: type) -> None:
     """Have a class with a `__repr__` of its own printed as scikit-learn prints its own.
 

@@ -106,7 +106,8 @@ def adapt_partition(
             _fill(found, known, one, asked, metadata)
         if not known.all():
             _fill(found, ~known, model, query[names][~known], {})
-    return pd.DataFrame({task: query[task], **found}, index=query.index)
+    columns: dict[Any, Any] = {task: query[task], **found}
+    return pd.DataFrame(columns, index=query.index)
 
 
 def _features_of(

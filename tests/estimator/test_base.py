@@ -252,8 +252,6 @@ def test_gradient_clipping_bounds_the_step(regression_tasks):
     assert 0 < np.sqrt(moved) <= 1e-3 * 1.01
 
 
-
-
 def test_scikit_learn_progress_bar(regression_tasks, capsys):
     callback = pytest.importorskip("sklearn.callback")
     X, y, task = regression_tasks
