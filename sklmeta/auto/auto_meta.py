@@ -61,8 +61,8 @@ class AutoMetaRegressor(Blend):
     support : {"random", "stratified", "first"}, default="random"
         How the support is chosen in stacking, and by the members of the default
         portfolio in their training; of shared classes a row of each that the task has
-        comes first ("stratified" is the same here). Take "first" if the labelled rows of a new task
-        will be its first in order.
+        comes first ("stratified" is the same here). Take "first" if the labelled rows
+        of a new task will be its first in order.
 
     member_params : dict, default=None
         Parameters for those members that have them, such as ``{"max_iter": 500}`` for
