@@ -80,6 +80,7 @@ def test_few_tasks_leave_the_weights_nearer_to_equal(tasks):
 
 
 @pytest.mark.parametrize("n_tasks", [1, 3])
+@pytest.mark.filterwarnings("ignore:This AutoMetaRegressor was fitted to one table")
 def test_too_little_to_weigh_by_is_said(tasks, n_tasks):
     X, y, task = (values[tasks[2] < n_tasks] for values in tasks)
     model = AutoMetaRegressor(estimators=two_ridges(), random_state=0)

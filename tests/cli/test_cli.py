@@ -212,7 +212,7 @@ def test_classification_with_probabilities(folder, capsys):
         (["compare", *DATA, "--models", "Nonsense"], "no estimator 'Nonsense'"),
         (["compare", *DATA, "--report", "no/where.html"], "there is no folder"),
         (["compare", *DATA, "--shots", "500"], "No two tasks have a row left"),
-        (["compare", *DATA, "--task", "empty"], "holds 0 task(s)"),
+        (["compare", *DATA, "--task", "empty"], "No row has both a value"),
         (["fit", *DATA, "--out", "model.pkl"], "must end in .skops"),
         (["predict", "none.skops", "new.csv"], "no file none.skops"),
         (["predict", "sales.csv", "new.csv"], "no model that"),
