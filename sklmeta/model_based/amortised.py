@@ -160,7 +160,8 @@ class AmortisedLearner(RawFeaturesLearner):
             return Reference(*self.skip.describe(state, X))
         if self.spec.kind != TaskKind.REGRESSION:
             return None
-        level = state["level"].reshape(len(X), 1, -1)
+        level = state["level"]
+        level = level.reshape(len(level), 1, -1)  # one for all before any support
         return Reference(level, X.new_zeros(1, 1, 1))
 
     def row_inputs(

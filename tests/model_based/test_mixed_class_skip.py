@@ -225,6 +225,7 @@ def test_many_classes_and_columns_leave_random_intercepts_or_nothing(monkeypatch
 
 
 @pytest.mark.parametrize("make", ESTIMATORS)
+@pytest.mark.filterwarnings("ignore:.* was fitted to 2 tasks")
 def test_one_table_and_two_tasks_are_learned_without_a_mixed_model(make):
     X, y, task = two_classes(2)
     params = {"max_iter": 2, "d_model": 8, "random_state": 0}
