@@ -56,6 +56,11 @@ class NamedParametersMixin:
             refuse_unknown(cls.__name__, kwargs, known)
         return super().__new__(cls)
 
+    # Where a class has no parameters, that is what tools should read.
+    __new__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter("cls", inspect.Parameter.POSITIONAL_ONLY)]
+    )
+
 
 def refuse_unknown(owner: str, given: Iterable[str], known: list[str]) -> None:
     """Refuse a name that is none of the known ones.

@@ -43,10 +43,10 @@ class _TaskSplitter:
         groups : array-like of shape (n_samples,), default=None
             Task of every row; only a collection does without.
 
-        Yields
-        ------
-        train : ndarray of int
-        test : ndarray of int
+        Returns
+        -------
+        folds : iterator of (ndarray of int, ndarray of int)
+            Training rows and held-out rows of each fold.
         """
         warn_of_splitter_alone(type(self).__name__, groups)
         return self._split(X, groups)

@@ -236,6 +236,7 @@ def test_skorch_callbacks_run_and_can_stop(regression_tasks):
     assert np.isfinite(est.predict(X)).all()
 
 
+@pytest.mark.filterwarnings("ignore:max_iter=0 asks for no meta-update")
 def test_gradient_clipping_bounds_the_step(regression_tasks):
     X, y, task = regression_tasks
     start = regressor(max_iter=0).fit(X, y, task=task)._fitted.weights

@@ -41,6 +41,7 @@ def test_fewer_updates_are_preferred_where_they_are_as_good(means, spread, expec
     assert _least_that_is_as_good(curves(*means, spread=spread)) == expected
 
 
+@pytest.mark.filterwarnings("ignore:max_iter=0 asks for no meta-update")
 def test_none_pay_where_the_mixed_model_is_the_truth():
     X, y, task = make_linear_tasks(
         25, n_rows=10, n_features=2, noise=0.5, random_state=0

@@ -188,6 +188,7 @@ def test_an_adapted_model_is_a_head():
     assert {name: v.shape for name, v in chunk.state.items()} == {"head": (20, 65, 1)}
 
 
+@pytest.mark.filterwarnings("ignore:max_iter=0 asks for no meta-update")
 def test_regressor_learns():
     X, y, task = make_sinusoids(200, n_rows=30, random_state=0)
     new = task >= 150
@@ -199,6 +200,7 @@ def test_regressor_learns():
     assert scores[1] > scores[0] + 0.2
 
 
+@pytest.mark.filterwarnings("ignore:max_iter=0 asks for no meta-update")
 @pytest.mark.parametrize("head_init", ["shared", "prototypes"])
 def test_classifier_learns_classes_of_each_tasks_own(head_init):
     """Any number of them."""

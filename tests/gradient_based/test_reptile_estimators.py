@@ -99,6 +99,7 @@ def test_compile_says_that_it_has_no_effect():
         est.fit(X, y, task=task)
 
 
+@pytest.mark.filterwarnings("ignore:max_iter=0 asks for no meta-update")
 def test_regressor_learns():
     X, y, task = make_sinusoids(200, n_rows=30, random_state=0)
     new = task >= 150
@@ -110,6 +111,7 @@ def test_regressor_learns():
     assert scores[1] > scores[0] + 0.1
 
 
+@pytest.mark.filterwarnings("ignore:max_iter=0 asks for no meta-update")
 @pytest.mark.parametrize("meta_batch_size", [1, 8])
 @pytest.mark.parametrize("head_init", ["shared", "prototypes"])
 def test_classifier_learns_classes_of_each_tasks_own(head_init, meta_batch_size):
