@@ -3,10 +3,16 @@
 # Authors: The sklmeta developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import signal
+
 import numpy as np
 import pytest
 
 from sklmeta.datasets import make_classification_tasks, make_linear_tasks
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in its background deaf to Ctrl-C, which tests press.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -101,7 +101,7 @@ def test_the_table_grows_on_a_terminal(folder, monkeypatch, capsys):
     assert main(["compare", *DATA[:-1], *out]) == 0
     printed = capsys.readouterr().out
     assert "1 of 4 estimators" in printed
-    assert printed.count("own ridge") >= 4  # three times while it grew
+    assert printed.count("own ridge") >= 2  # while it grew, and at the end
 
 
 def test_fit_and_predict_from_a_shell(folder, capsys):
