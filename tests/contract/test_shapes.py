@@ -110,6 +110,7 @@ def test_outputs_are_as_many_as_the_classes(shared_tasks, own_tasks):
             est.set_params(n_query=5, **params).fit(X, y, task=task)
 
 
+@pytest.mark.filterwarnings("ignore:max_iter=0 asks for no meta-update")
 @pytest.mark.parametrize("max_iter", [0, 2])
 def test_first_adapt_names_what_is_wrong(max_iter, regression_tasks):
     X, y, task = regression_tasks
