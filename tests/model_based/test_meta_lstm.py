@@ -338,6 +338,7 @@ def test_compiling_is_declined_and_changes_nothing():
     np.testing.assert_array_equal(est.predict(X), expected)
 
 
+@pytest.mark.filterwarnings("ignore:max_iter=0 asks for no meta-update")
 def test_what_it_learns_beats_where_it_starts():
     X, y, task = make_linear_tasks(200, n_rows=20, n_features=2, random_state=0)
     old = task < 150
