@@ -48,6 +48,7 @@ from sklmeta.cli._terminal import growing, is_live, text_of
 from sklmeta.comparing import Comparison, compare
 from sklmeta.evaluation.containers import adapted
 from sklmeta.model_selection import TaskShuffleSplit
+from sklmeta.persistence import check_writable
 
 FEWEST_TO_CALIBRATE = 9
 """Calibration tasks that an interval of 90 % needs."""
@@ -63,10 +64,11 @@ def require(package: str, what_for: str) -> None:
         raise DataError(f"{what_for}: pip install 'sklmeta[cli]'.")
 
 
-def check_writable(path: str) -> None:
-    folder = Path(path).resolve().parent
-    if not folder.is_dir():
-        raise DataError(f"{path} cannot be written: there is no folder {folder}.")
+def _check_writable(path: str) -> None:
+    try:
+        check_writable(path)
+    except OSError as error:
+        raise DataError(str(error)) from error
 
 
 def _read(path: str, arguments: argparse.Namespace) -> File:
@@ -109,7 +111,7 @@ def run_compare(arguments: argparse.Namespace) -> None:
     """Print the table and the verdict, and write the report."""
     if not arguments.no_report:
         require("matplotlib", "The report's pictures need matplotlib (or --no-report)")
-        check_writable(arguments.report)
+        _check_writable(arguments.report)
     table, options = _load(arguments)
     options["support"] = arguments.support  # what the meta-learners train for
     options = bounded(options, len(np.unique(table.task)))
@@ -184,7 +186,7 @@ def _compared(
 
 def run_fit(arguments: argparse.Namespace) -> None:
     """Fit a model to the tasks, calibrate it if asked to, and keep it."""
-    check_writable(arguments.out)
+    _check_writable(arguments.out)
     require("skops", "Models are kept with skops")
     if Path(arguments.out).suffix != ".skops":
         raise DataError(f"--out must end in .skops; got {arguments.out}.")
@@ -250,7 +252,7 @@ def _fit_calibrated(model: Any, table: Table, arguments: argparse.Namespace) -> 
 def run_predict(arguments: argparse.Namespace) -> None:
     """Adapt to the labelled rows, predict the others, and write both together."""
     if arguments.out is not None:
-        check_writable(arguments.out)
+        _check_writable(arguments.out)
     model, meta = load_model(arguments.model)
     file = _read(arguments.data, arguments)
     check_columns(file.cells, meta["features"], file.path)

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from sklmeta.datasets._download import download, read_members, write_atomically
+from sklmeta.data.files import write_atomically
+from sklmeta.datasets._download import download, read_members
 
 ENVIRONMENT_VARIABLE = "SKLMETA_DATA"
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import tarfile
-import tempfile
 import time
 import zipfile
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+
+from sklmeta.data.files import write_atomically
 
 CHUNK = 1 << 16
 TIMEOUT = 30.0
@@ -136,17 +137,3 @@ def _read_tar(path: Path, files: tuple[str, ...]) -> dict[str, bytes]:
                 raise KeyError(file)
             contents[file] = stream.read()
         return contents
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees all of it or nothing."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -3,9 +3,10 @@
 # Authors: The sklmeta developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-from sklmeta.persistence._atomic import check_writable, write_atomically
+from sklmeta.data.files import write_atomically
 from sklmeta.persistence._models import ModelFileError, load, save
 from sklmeta.persistence._types import trusted_types
+from sklmeta.persistence._writable import check_writable
 
 __all__ = [
     "ModelFileError",

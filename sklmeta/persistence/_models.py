@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sklmeta.persistence._atomic import check_writable, write_atomically
+from sklmeta.data.files import write_atomically
 from sklmeta.persistence._types import check_trees, trusted_types
+from sklmeta.persistence._writable import check_writable
 
 _SEAL = re.compile(rb"sklmeta sha256 ([0-9a-f]{64})")
 _LENGTH = len("sklmeta sha256 ") + 64

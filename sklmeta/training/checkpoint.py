@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from sklmeta.data.files import write_atomically
 from sklmeta.exceptions import warn
 
 ABOUT = "about.json"
@@ -23,26 +24,6 @@ EVERY = 2.0
 
 LENGTH = hashlib.sha256().digest_size
 REMEDY = "Give another checkpoint_dir, or remove that folder to begin anew."
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole, or the one before it is."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(beside, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":  # the name is to last, too
-        number = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
 
 
 class Checkpoints:
@@ -78,7 +59,7 @@ class Checkpoints:
             _refuse_others(self.folder, known, about)
         else:
             text = json.dumps({**about, "seed": seed}, indent=1)
-            write_whole(path, text.encode())
+            write_atomically(path, text.encode())
         self.key = hashlib.sha256(path.read_bytes()).digest()
 
     def _read_about(self, path: Path) -> dict[str, Any]:
@@ -159,5 +140,5 @@ class Checkpoint:
         torch.save({**state, "number": self.number}, buffer)
         payload = buffer.getvalue()
         digest = hashlib.sha256(self.key + payload).digest()
-        write_whole(self.paths[self.number % 2], digest + payload)
+        write_atomically(self.paths[self.number % 2], digest + payload)
         self.written = time.monotonic()

@@ -43,7 +43,7 @@ class Killed(Exception):
 
 def die_at_writing(monkeypatch, n):
     """End at the n-th writing of a state, which is written first; all are due."""
-    whole, calls = checkpoint.write_whole, []
+    whole, calls = checkpoint.write_atomically, []
     monkeypatch.setattr(checkpoint, "EVERY", 0.0)
 
     def write(path, data):
@@ -52,7 +52,7 @@ def die_at_writing(monkeypatch, n):
         if len(calls) == n:
             raise Killed
 
-    monkeypatch.setattr(checkpoint, "write_whole", write)
+    monkeypatch.setattr(checkpoint, "write_atomically", write)
     return calls
 
 
