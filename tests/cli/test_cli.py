@@ -210,7 +210,7 @@ def test_classification_with_probabilities(folder, capsys):
             "No column is left",
         ),
         (["compare", *DATA, "--models", "Nonsense"], "no estimator 'Nonsense'"),
-        (["compare", *DATA, "--report", "no/where.html"], "There is no folder no to write"),
+        (["compare", *DATA, "--report", "no/where.html"], "There is no folder no to"),
         (["compare", *DATA, "--shots", "500"], "No two tasks have a row left"),
         (["compare", *DATA, "--task", "empty"], "No row has both a value"),
         (["fit", *DATA, "--out", "model.pkl"], "must end in .skops"),
