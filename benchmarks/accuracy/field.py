@@ -63,9 +63,8 @@ def evaluate(
     """Score of every task and number of shots, and the costs."""
     X, y, task = data
     cv = TaskKFold(N_FOLDS, shuffle=True, random_state=seed)
-    results = few_shot_cross_validate(
-        model, X, y, task, shots=SHOTS, cv=cv, n_draws=n_draws
-    )
+    how = {"cv": cv, "n_draws": n_draws, "support": "stratified"}
+    results = few_shot_cross_validate(model, X, y, task, shots=SHOTS, **how)
     if "sse" in results:
         results["score"] = np.sqrt(results.sse / results.n_query) / np.std(y)
     scores = results.groupby(["shots", "task"]).score.mean()

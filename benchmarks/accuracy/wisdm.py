@@ -94,9 +94,8 @@ def main() -> None:
         for seed in args.seeds[:1] if once else args.seeds:
             cv = TaskKFold(args.folds, shuffle=True, random_state=seed)
             n_draws = 1 if once else args.n_draws
-            table = few_shot_cross_validate(
-                model, X, y, user, shots=SHOTS, cv=cv, n_draws=n_draws
-            )
+            how = {"cv": cv, "n_draws": n_draws, "support": "stratified"}
+            table = few_shot_cross_validate(model, X, y, user, shots=SHOTS, **how)
             tables.append(table.assign(model=name, seed=seed))
             print(name, seed, table.groupby("shots").score.mean().round(4).to_dict())
     write_report(

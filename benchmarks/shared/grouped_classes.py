@@ -60,7 +60,7 @@ def shared(
             *(X, y, task),
             folds=folds_of(task, np.unique(task), s),
             rows=SHOTS,
-            support="random",
+            support="stratified",
             prepare=prepare,
             seed=s,
         )
@@ -84,7 +84,7 @@ def tox21(seed: int) -> list[Problem]:
             *(features.transform(X), y, task),
             folds=[(train, test)],
             rows=[5, 10, 20, 50],
-            support="random",
+            support="stratified",
             prepare=list,
             seed=seed,
             metric="roc_auc",

@@ -18,6 +18,11 @@ Figures = dict[str, Any]  # of one model on one set
 BASELINES = ("own", "pooled", "centred", "nearest centroid", "linear discriminants")
 REFERENCES = (MIXED, "linear discriminants", "nearest centroid", "own logistic")
 
+STRATIFIED = (
+    "A support has a row of each class that its task has, as far as it goes "
+    '(`support="stratified"`).'
+)
+
 
 class Pair(NamedTuple):
     """One model against another on the same tasks; above zero it is worse."""
@@ -74,6 +79,7 @@ def lines_of(found: dict[str, dict[str, Figures]], is_loss: bool) -> list[str]:
         "the mean over folds in seconds, `one` the milliseconds of adapting to one",
         "task alone and predicting its other rows, preparation included, on the clock",
         "of a shared machine. Intervals of few tasks promise more than they hold.",
+        *([] if is_loss else [STRATIFIED]),
         "",
         *summary({name: own for name, own in found.items() if own}, is_loss),
     ]
