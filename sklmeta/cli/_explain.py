@@ -13,8 +13,9 @@ from sklmeta.comparing import Comparison
 ROWS = {
     "auto": "A blend of several meta-learners, weighted by what worked on held-out "
     "tasks.",
-    "linear mixed model": "Bayesian linear regression whose prior is learned from all "
-    "tasks: each task's coefficients are drawn towards the common ones.",
+    "mixed model": "What statisticians use for many small groups: each task has a "
+    "level and slopes of its own, which vary about common ones as much as the tasks "
+    "say.",
     "own ridge": "Baseline: a ridge regression for each task, of its own labelled rows "
     "alone.",
     "own logistic": "Baseline: a logistic regression for each task, of its own "
@@ -54,8 +55,8 @@ def explained_columns(comparison: Comparison) -> dict[str, str]:
 
 
 def _sentence(name: str) -> str:
-    if name in ROWS:
-        return ROWS[name]
+    if name.removeprefix("linear ") in ROWS:
+        return ROWS[name.removeprefix("linear ")]
     for full in (name, f"{name}Classifier", f"{name}Regressor"):
         if full in sklmeta.__all__:
             documented = inspect.getdoc(getattr(sklmeta, full)) or ""

@@ -14,6 +14,7 @@ import pytest
 
 from sklmeta.cli._explain import explained_rows
 from sklmeta.cli._main import parser
+from sklmeta.cli._models import compared
 from sklmeta.cli._next import next_step_of
 from sklmeta.cli._report import write_report
 from sklmeta.comparing import Comparison
@@ -120,6 +121,19 @@ def test_the_next_command_fits_the_winner(gain, n_tasks, winner, reason):
     assert (fit.model, fit.data, fit.task) == (winner, "my shops.csv", "shop's")
     assert (fit.kind, fit.calibrate) == ("regression", n_tasks > 8)
     assert predict.model == fit.out
+
+
+@pytest.mark.parametrize("classification", [False, True])
+def test_every_row_of_a_usual_comparison_is_explained(classification):
+    names = [*compared(classification, {}, None), "auto", "linear mixed model"]
+    assert len(names) > 4
+    assert {*explained_rows(Comparison(renamed(names)))} == {*names}
+
+
+def renamed(names):
+    draws = made(3).draws
+    one = draws[draws.estimator == NAMES[0]]
+    return pd.concat([one.assign(estimator=name) for name in names])
 
 
 def test_rows_that_nobody_knows_are_not_explained():
