@@ -96,6 +96,7 @@ def test_all_that_fit_writes_is_read(tmp_path, monkeypatch, capsys, classes):
         table["sold"] = rng.choice([*"abc"[:classes]], 120)
     table.to_csv("t.csv", index=False)
     command = ["fit", "t.csv", "--task", "store", "--target", "sold", "--quiet"]
+    command.append("--no-validation")
     assert main([*command, "--out", "m.skops", "--max-iter", "1"]) == 0
     assert main(["predict", "m.skops", "t.csv", "--out", "p.csv"]) == 0
     assert "prediction" in pd.read_csv("p.csv")
