@@ -110,8 +110,8 @@ class FineTuneClassifier(MetaClassifierMixin, _FineTuneParameters):
     `lr_schedule`, ``optimizer="AdamW"``, `optimizer_params`, ``weight_decay=1.0``,
     `max_grad_norm`, `chunk_size`, `early_stopping`, `validation_fraction`,
     `n_iter_no_change` and `callbacks`; and for `standardize`, `transductive`, `device`,
-    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir` and
-    `warm_start`.
+    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
+    `accelerator` and `warm_start`.
 
     Attributes
     ----------
@@ -202,8 +202,8 @@ class FineTuneRegressor(MetaRegressorMixin, _FineTuneParameters):
     `lr_schedule`, ``optimizer="AdamW"``, `optimizer_params`, ``weight_decay=1.0``,
     `max_grad_norm`, `chunk_size`, `early_stopping`, `validation_fraction`,
     `n_iter_no_change` and `callbacks`; and for `standardize`, `transductive`, `device`,
-    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir` and
-    `warm_start`.
+    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
+    `accelerator` and `warm_start`.
 
     Attributes
     ----------

@@ -48,7 +48,7 @@ class RidgeHeadClassifier(MetaClassifierMixin, BaseMetaEstimator):
     ``weight_decay=1.0``, `max_grad_norm`, `chunk_size`, `early_stopping`,
     `validation_fraction`, `n_iter_no_change` and `callbacks`; and for `standardize`,
     `transductive`, `device`, `compile`, `n_threads`, `random_state`, `verbose`,
-    `max_time`, `checkpoint_dir` and `warm_start`.
+    `max_time`, `checkpoint_dir`, `accelerator` and `warm_start`.
 
     Attributes
     ----------
@@ -130,8 +130,8 @@ class RidgeHeadRegressor(MetaRegressorMixin, BaseMetaEstimator):
     `optimizer_params`, ``weight_decay=0.01``, `max_grad_norm`, `chunk_size`,
     ``early_stopping="folds"``, `validation_fraction`, `n_iter_no_change` and
     `callbacks`; and for `standardize`, `transductive`, `device`, `compile`,
-    `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir` and
-    `warm_start`.
+    `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
+    `accelerator` and `warm_start`.
 
     Attributes
     ----------

@@ -131,19 +131,22 @@ class MetaTraining:
         self._start(learner)
         draw = learner.training_batches(self.source)
         learner.to(device)
+        upkeep = upkeep or Upkeep()
+        upkeep.team.align(learner)
         if on_start is not None:
             on_start()
         if params.compile:
             learner.compiler = Compiler(device)
         # What a user's module draws comes from torch's global generator.
         stochastic = params.module is not None or _has_dropout(learner)
+        seed = self.seed + upkeep.team.rank  # noise is each process's own
         skip: Callable[[int], None] = partial(_skip, draw)
         if draw == self.source.draw:
             skip = self.source.skip
-        upkeep = replace(upkeep or Upkeep(), skip=skip, keeps_torch=stochastic)
+        upkeep = replace(upkeep, skip=skip, keeps_torch=stochastic)
         with (
             intra_op_threads(_n_threads(params, learner, device)),
-            seeded_torch(self.seed) if stochastic else contextlib.nullcontext(),
+            seeded_torch(seed) if stochastic else contextlib.nullcontext(),
         ):
             return meta_train(
                 learner,

@@ -74,7 +74,7 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
     `optimizer`, `optimizer_params`, `weight_decay`, `max_grad_norm`, `chunk_size`,
     `early_stopping`, `validation_fraction`, `n_iter_no_change` and `callbacks`; and for
     `standardize`, `transductive`, `device`, `compile`, `n_threads`, `random_state`,
-    `max_time`, `verbose`, `checkpoint_dir` and `warm_start`.
+    `max_time`, `verbose`, `checkpoint_dir`, `accelerator` and `warm_start`.
 
     Attributes
     ----------
@@ -105,11 +105,10 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
         elif table.kind == TaskKind.OWN:
             check_ways(table, self.n_way)
         before = self._warm_start_from(table)
-        device = resolve_device(self.device)
         seed = check_random_state(self.random_state).randint(2**31)
         known = None if before is None else before.weights
         upkeep = FitUpkeep(self, table, seed, warm_start_from=known)
-        seed = upkeep.seed
+        seed, device = upkeep.seed, upkeep.team.device_for(self.device)
         training = MetaTraining(self, table, before, device, seed)
         given = table.kind, table.X.shape[1:], table.n_shared_classes, seed
         build = partial(self._build_learner, *given, table.n_targets)
@@ -128,7 +127,8 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
             # Built from the weights: an epoch's are not those of the learner any more.
             known = self._restore_learner(fitted)
             rng = np.random.default_rng(seed)
-            model, n_guarded = adapt_to_nothing(known, fitted, table, device, rng)
+            own = resolve_device(self.device)
+            model, n_guarded = adapt_to_nothing(known, fitted, table, own, rng)
             return {
                 **self._attributes_of(table, model),
                 **self._attributes_of_weights(fitted),

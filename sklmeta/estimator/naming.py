@@ -29,7 +29,7 @@ ELSEWHERE = {
     "shots": "k_shot n_shots n_support num_shots shot",
     "random_state": "seed",
     "sample_weight": "sample_weights weight weights",
-    "device": "accelerator cuda gpu",
+    "device": "cuda gpu",
 }
 """What other libraries call our arguments."""
 

@@ -15,7 +15,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from sklmeta._compat import Interval, StrOptions
+from sklmeta._compat import HasMethods, Interval, StrOptions
 from sklmeta.estimator.declared import DeclaredParameters
 from sklmeta.learners.encoders import ACTIVATIONS
 from sklmeta.training.callbacks import SCHEDULES
@@ -163,6 +163,14 @@ class Parameters(DeclaredParameters, BaseEstimator):
         as it would have; one that was done is not made again. With other ones it is
         refused. Callbacks begin anew.
 
+    accelerator : bool or accelerate.Accelerator, default=None
+        With several processes, as ``torchrun`` or ``accelerate launch`` start them, all
+        of which call `fit` with the same data: each makes its share of every
+        meta-update, and all end with the same model, that of one process but for
+        rounding (and for what a module draws or shares over the tasks). True makes the
+        accelerator; one that is given is not kept by pickling. It is also the device,
+        with ``device="auto"``.
+
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the last call.
 
@@ -225,6 +233,7 @@ class Parameters(DeclaredParameters, BaseEstimator):
     random_state: int | np.random.RandomState | None = None
     verbose: int | None = None
     checkpoint_dir: str | os.PathLike[str] | None = None
+    accelerator: Any = None
     warm_start: bool = False
 
     _parameter_constraints = {
@@ -263,6 +272,7 @@ class Parameters(DeclaredParameters, BaseEstimator):
         "random_state": ["random_state"],
         "verbose": ["verbose", None],
         "checkpoint_dir": [str, os.PathLike, None],
+        "accelerator": ["boolean", None, HasMethods(["reduce"])],
         "warm_start": ["boolean"],
     }
 

@@ -254,6 +254,8 @@ class RecordsMixin:
         state: Any = super().__getstate__()
         state = {name: plain(value) for name, value in state.items()}
         state.pop("_learners", None)
+        if not isinstance(state.get("accelerator"), bool | None):
+            state["accelerator"] = None  # its processes are not there elsewhere
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

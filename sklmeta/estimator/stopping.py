@@ -170,7 +170,7 @@ def _curve(
         learner.eval()
         with torch.no_grad():
             losses = [_losses(learner, part) for part in episodes]
-        curve.append(torch.cat(losses).double().cpu())
+        curve.append(upkeep.team.of_main(torch.cat(losses).double().cpu()))
         so_far = torch.stack(curve).numpy()
         worse, error = _compared(so_far, int(so_far.mean(axis=1).argmin()))
         return len(curve) > PATIENCE and bool((worse > error)[-PATIENCE:].all())

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,11 +16,12 @@ from sklmeta.data.fingerprint import of_rows, of_value
 from sklmeta.data.table import Table
 from sklmeta.exceptions import warn
 from sklmeta.training.checkpoint import Checkpoints
+from sklmeta.training.distributed import SharedCheckpoint, Team
 from sklmeta.training.loop import TrainingResult, Upkeep
 from sklmeta.training.progress import Progress
 from sklmeta.training.watch import Deadline
 
-DECIDE_NOTHING = {"checkpoint_dir", "max_time", "n_jobs", "verbose"}
+DECIDE_NOTHING = {"accelerator", "checkpoint_dir", "max_time", "n_jobs", "verbose"}
 """Parameters that a fit may be gone on with under another value."""
 
 
@@ -29,7 +31,7 @@ class FitUpkeep:
     Parameters
     ----------
     params : estimator
-        With `max_time`, `verbose` and `checkpoint_dir`.
+        With `max_time`, `verbose`, `checkpoint_dir` and `accelerator`.
 
     table : Table
         Rows of the training tasks.
@@ -43,26 +45,39 @@ class FitUpkeep:
     Attributes
     ----------
     seed : int
-        Of the fit that this one goes on with.
+        Of the fit that this one goes on with, and of all processes.
+
+    team : Team
+        The processes that share the work.
     """
 
     def __init__(self, params: Any, table: Table, seed: int, **beside: Any):
         self.deadline = Deadline(params.max_time)
-        self.progress = Progress(params.max_iter, type(params).__name__, params.verbose)
+        self.team = team = Team(params.accelerator)
+        if params.meta_batch_size < team.n:
+            raise ValueError(
+                f"meta_batch_size={params.meta_batch_size} leaves some of {team.n} "
+                f"processes without a task. Set it to {team.n} or more."
+            )
+        team.check_alike(partial(about_rows, table))
+        verbose = params.verbose if team.is_main else 0
+        self.progress = Progress(params.max_iter, type(params).__name__, verbose)
         self.checkpoints: Checkpoints | None = None
-        self.seed = seed
+        self.seed = team.once(lambda: seed)
         self.n_in_time: int | None = None  # updates of a fold that time has cut
         if params.checkpoint_dir is not None:
             about = about_fit(params, table, **beside)
-            self.checkpoints = Checkpoints(params.checkpoint_dir, about, seed)
-            self.seed = self.checkpoints.seed
+            place = params.checkpoint_dir, about, self.seed
+            checkpoints: Checkpoints = team.once(partial(Checkpoints, *place))
+            self.checkpoints, self.seed = checkpoints, checkpoints.seed
 
     def of_training(self, name: str, share: float = 1.0) -> Upkeep:
         """Return the upkeep of one training, which has a share of the time left."""
         checkpoint = None
         if self.checkpoints is not None:
-            checkpoint = self.checkpoints.part(name)
-        return Upkeep(self.deadline.part(share), self.progress, checkpoint)
+            checkpoint = SharedCheckpoint(self.team, self.checkpoints, name)
+        deadline = self.deadline.part(share)
+        return Upkeep(deadline, self.progress, checkpoint, team=self.team)
 
     def close(self, result: TrainingResult, n_updates: int) -> KeyboardInterrupt | None:
         """Say, if the training was cut short, how far it came."""
@@ -111,10 +126,17 @@ def about_fit(params: Any, table: Table, **beside: Any) -> dict[str, str]:
         "sklmeta": __version__,
         "torch": torch.__version__,
         **given,
+        **about_rows(table),
+        **{name: of_value(value) for name, value in beside.items()},
+    }
+
+
+def about_rows(table: Table) -> dict[str, str]:
+    """Return what tells the training tasks from others, by name."""
+    return {
         "X": of_rows(table.X),
         "y": of_rows(table.y),
         "task": f"{of_rows(table.labels)}, {of_rows(table.codes)}",
         "classes": of_rows(table.classes),
         "is_support": of_rows(table.is_support),
-        **{name: of_value(value) for name, value in beside.items()},
     }

@@ -206,8 +206,8 @@ class MAMLClassifier(MetaClassifierMixin, _MAMLParameters):
     ``lr=0.003``, `lr_schedule`, `optimizer`, `optimizer_params`, `weight_decay`,
     ``max_grad_norm=1.0``, `chunk_size`, `early_stopping`, `validation_fraction`,
     `n_iter_no_change` and `callbacks`; and for `standardize`, `transductive`, `device`,
-    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir` and
-    `warm_start`.
+    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
+    `accelerator` and `warm_start`.
 
     Attributes
     ----------
@@ -304,8 +304,8 @@ class MAMLRegressor(MetaRegressorMixin, _MAMLParameters):
     ``lr=0.003``, `lr_schedule`, `optimizer`, `optimizer_params`, `weight_decay`,
     ``max_grad_norm=1.0``, `chunk_size`, `early_stopping`, `validation_fraction`,
     `n_iter_no_change` and `callbacks`; and for `standardize`, `transductive`, `device`,
-    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir` and
-    `warm_start`.
+    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
+    `accelerator` and `warm_start`.
 
     Attributes
     ----------

@@ -94,8 +94,8 @@ class MetaSGDClassifier(MetaClassifierMixin, _MetaSGDParameters):
     ``lr=0.003``, `lr_schedule`, `optimizer`, `optimizer_params`, `weight_decay`,
     ``max_grad_norm=1.0``, `chunk_size`, `early_stopping`, `validation_fraction`,
     `n_iter_no_change` and `callbacks`; and for `standardize`, `transductive`, `device`,
-    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir` and
-    `warm_start`.
+    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
+    `accelerator` and `warm_start`.
 
     Attributes
     ----------
@@ -178,8 +178,8 @@ class MetaSGDRegressor(MetaRegressorMixin, _MetaSGDParameters):
     ``lr=0.003``, `lr_schedule`, `optimizer`, `optimizer_params`, `weight_decay`,
     ``max_grad_norm=1.0``, `chunk_size`, `early_stopping`, `validation_fraction`,
     `n_iter_no_change` and `callbacks`; and for `standardize`, `transductive`, `device`,
-    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir` and
-    `warm_start`.
+    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
+    `accelerator` and `warm_start`.
 
     Attributes
     ----------

@@ -100,8 +100,8 @@ class ReptileClassifier(MetaClassifierMixin, _ReptileParameters):
     ``optimizer="SGD"``, `optimizer_params`, `weight_decay`, ``max_grad_norm=None``,
     `chunk_size`, `early_stopping`, `validation_fraction`, `n_iter_no_change` and
     `callbacks`; and for `standardize`, `transductive`, `device`, `compile`,
-    `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir` and
-    `warm_start`.
+    `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
+    `accelerator` and `warm_start`.
 
     Attributes
     ----------
@@ -198,8 +198,8 @@ class ReptileRegressor(MetaRegressorMixin, _ReptileParameters):
     ``optimizer="SGD"``, `optimizer_params`, `weight_decay`, ``max_grad_norm=None``,
     `chunk_size`, `early_stopping`, `validation_fraction`, `n_iter_no_change` and
     `callbacks`; and for `standardize`, `transductive`, `device`, `compile`,
-    `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir` and
-    `warm_start`.
+    `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
+    `accelerator` and `warm_start`.
 
     Attributes
     ----------

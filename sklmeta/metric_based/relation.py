@@ -275,7 +275,8 @@ class RelationNetClassifier(EmbeddingMixin, MetaClassifierMixin, MemberParameter
     ``weight_decay=0.1``, `max_grad_norm`, `chunk_size`, `early_stopping`,
     `validation_fraction`, `n_iter_no_change` and `callbacks`; and for
     ``standardize="auto"``, `transductive`, `device`, `compile`, `n_threads`,
-    `random_state`, `verbose`, `max_time`, `checkpoint_dir` and `warm_start`.
+    `random_state`, `verbose`, `max_time`, `checkpoint_dir`, `accelerator`
+    and `warm_start`.
 
     Attributes
     ----------

@@ -251,8 +251,8 @@ class TransformerNeuralProcessRegressor(PredictiveStdMixin, _TransformerParamete
     ``weight_decay=0.3``, ``max_grad_norm=1.0``, `chunk_size`,
     ``early_stopping="folds"``, `validation_fraction`, `n_iter_no_change` and
     `callbacks`; and for `standardize`, `transductive`, `device`, `compile`,
-    `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir` and
-    `warm_start`.
+    `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
+    `accelerator` and `warm_start`.
 
     Attributes
     ----------
@@ -337,8 +337,8 @@ class TransformerNeuralProcessClassifier(MetaClassifierMixin, _TransformerParame
     ``lr=0.003``, `lr_schedule`, ``optimizer="AdamW"``, `optimizer_params`,
     ``weight_decay=0.01``, ``max_grad_norm=1.0``, `chunk_size`, `validation_fraction`,
     `n_iter_no_change` and `callbacks`; and for `standardize`, `transductive`, `device`,
-    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir` and
-    `warm_start`.
+    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
+    `accelerator` and `warm_start`.
 
     Attributes
     ----------

@@ -111,7 +111,7 @@ class Recorder(Callback):
         self.history.append({**entry, "n_iter": self.n_iter})
         if "valid_loss" in row:
             self.watch.progress.note(f"validation loss {row['valid_loss']:.4g}")
-        stop = self.on_epoch(self.weights, self.history)
+        stop, _ = self.watch.team.agree(self.on_epoch(self.weights, self.history))
         if self.patience is not None:
             if row["valid_loss"] < self.best_loss:
                 self.best_loss = row["valid_loss"]

@@ -22,6 +22,7 @@ from sklmeta.exceptions import NonFiniteLossError, warn
 from sklmeta.learners.learner import Learner
 from sklmeta.training.callbacks import FallingSchedule, OnEpoch, Recorder, copy_weights
 from sklmeta.training.checkpoint import Checkpoint
+from sklmeta.training.distributed import Team
 from sklmeta.training.keeper import Keeper
 from sklmeta.training.net import (
     UPDATES_PER_EPOCH,
@@ -86,6 +87,9 @@ class Upkeep:
 
     keeps_torch : bool
         Whether torch's global generator is the training's own.
+
+    team : Team
+        Processes that share the work.
     """
 
     deadline: Deadline = field(default_factory=lambda: Deadline(None))
@@ -94,6 +98,7 @@ class Upkeep:
     skip: Callable[[int], object] | None = None
     beside: list[Tensor] = field(default_factory=list)
     keeps_torch: bool = False
+    team: Team = field(default_factory=Team)
 
 
 def meta_train(
@@ -139,7 +144,7 @@ def meta_train(
         If the interrupt came before the first update was complete.
     """
     upkeep = upkeep or Upkeep()
-    watch = Watch(upkeep.deadline, upkeep.progress)
+    watch = Watch(upkeep.deadline, upkeep.progress, upkeep.team)
     stream = EpisodeStream(draw, options.max_iter, watch.after_update)
     patience = options.n_iter_no_change if valid_episodes is not None else None
     recorder = Recorder(stream, watch, on_epoch, patience)
@@ -247,6 +252,7 @@ def _make_net(
         **{f"optimizer__{key}": value for key, value in arguments.items()},
     )
     net.chunk_size, net.max_grad_norm = options.chunk_size, options.max_grad_norm
+    net.team = recorder.watch.team
     net.set_params(callbacks__print_log=None)
     return net
 

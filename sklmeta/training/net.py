@@ -17,6 +17,7 @@ from torch.utils.data import IterableDataset
 from sklmeta.episodes.rows import Episodes, split_episodes
 from sklmeta.learners.shapes import checked_shapes
 from sklmeta.training.callbacks import BATCH_EVENTS, batch_listeners
+from sklmeta.training.distributed import Team
 from sklmeta.training.finite_guard import (
     DeviceGuard,
     HostGuard,
@@ -103,6 +104,7 @@ class MetaNet(skorch.NeuralNet):
     chunk_size: int | str = "auto"
     max_grad_norm: float | None = None
     guard_: HostGuard
+    team = Team()
 
     def check_data(self, X: Any, y: Any) -> None:
         """Episodes need no check: the estimator checked the table."""
@@ -117,6 +119,11 @@ class MetaNet(skorch.NeuralNet):
 
     def infer(self, x: Batch, **unused: Any) -> Tensor:
         return self.module_(x.episodes)
+
+    def _own_parts(self, episodes: Episodes) -> list[Batch]:
+        """Cut this process's share of a meta-batch into chunks."""
+        own = self.team.share(episodes)
+        return [part for tasks in own for part in self._parts(Batch(tasks))]
 
     def _parts(self, batch: Batch) -> list[Batch]:
         """Cut a meta-batch into the chunks that go through the learner together."""
@@ -137,14 +144,21 @@ class MetaNet(skorch.NeuralNet):
         self.module_.begin_update(batch[0].progress)
         n_tasks = batch[0].n_tasks
         losses, means = [], []
-        whole = Batch(self.module_.for_training(batch[0].episodes))
-        for part in self._parts(whole):
+        whole = self.module_.for_training(batch[0].episodes)
+        for part in self._own_parts(whole):
             of_part = self._accumulate(part.episodes, 1 / n_tasks)
             losses.append(of_part)
             means.append(of_part.sum() / n_tasks)
-        if len(losses) == 1:
-            return {"loss": means[0], "y_pred": losses[0]}
-        return {"loss": torch.stack(means).sum(), "y_pred": torch.cat(losses)}
+        if not losses:  # other processes have the few tasks that there are
+            losses, means = (
+                [whole.query.mask.new_zeros(0)],
+                [whole.query.mask.new_zeros(())],
+            )
+        total = means[0] if len(means) == 1 else torch.stack(means).sum()
+        groups = self.optimizer_.param_groups
+        total = self.team.add_up([p for g in groups for p in g["params"]], total)
+        y_pred = losses[0] if len(losses) == 1 else torch.cat(losses)
+        return {"loss": total, "y_pred": y_pred}
 
     def _accumulate(self, episodes: Episodes, scale: float) -> Tensor:
         # A graph compiled of the checks would have to be compiled again without them.
@@ -179,9 +193,11 @@ class MetaNet(skorch.NeuralNet):
         if self.module_.training:
             self._set_training(False)
         with torch.no_grad():
-            parts = self._parts(batch[0])
-            y_pred = torch.cat([self.infer(part) for part in parts])
-            return {"loss": y_pred.mean(), "y_pred": y_pred}
+            parts = self._own_parts(batch[0].episodes)
+            none = batch[0].episodes.query.mask.new_zeros(0)
+            y_pred = torch.cat([self.infer(part) for part in parts] or [none])
+            loss = self.team.mean(y_pred, batch[0].n_tasks)
+            return {"loss": loss, "y_pred": y_pred}
 
     def run_single_epoch(
         self,
@@ -215,6 +231,8 @@ class MetaNet(skorch.NeuralNet):
                     row[name] = value
         if self.guard_.error is not None:
             raise self.guard_.error
+        if training:  # batch statistics are of each process's tasks
+            self.team.align(self.module_, buffers_only=True)
         self.history.record(f"{prefix}_batch_count", len(rows))
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:

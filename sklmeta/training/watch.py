@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from sklmeta.training.distributed import Team
 from sklmeta.training.interrupts import interrupt_noted
 from sklmeta.training.progress import Progress
 
@@ -24,6 +25,7 @@ class Deadline:
     def __init__(self, seconds: float | None):
         self.began = time.perf_counter()
         self.seconds = seconds
+        self.agreed: float | None = None  # of several processes
 
     @property
     def left(self) -> float | None:
@@ -39,7 +41,12 @@ class Deadline:
 
     @property
     def gone(self) -> float:
-        """Share of the time that is gone."""
+        """Share of the time that is gone; several processes agree on it."""
+        return self.clock if self.agreed is None else self.agreed
+
+    @property
+    def clock(self) -> float:
+        """Share of the time that is gone in this process."""
         if self.seconds is None:
             return 0.0
         return min(1.0, (time.perf_counter() - self.began) / max(self.seconds, 1e-9))
@@ -52,6 +59,8 @@ class Watch:
     ----------
     deadline : Deadline
     progress : Progress
+    team : Team, default=None
+        Processes that end together.
 
     Attributes
     ----------
@@ -59,8 +68,13 @@ class Watch:
         Why the training is to end.
     """
 
-    def __init__(self, deadline: Deadline, progress: Progress):
+    def __init__(
+        self, deadline: Deadline, progress: Progress, team: Team | None = None
+    ):
         self.deadline, self.progress = deadline, progress
+        self.team = Team() if team is None else team
+        if self.team.n > 1:
+            deadline.agreed = 0.0
         self.reason: str | None = None
         self.interrupted: Callable[[], bool] = lambda: False  # by a callback
 
@@ -71,7 +85,11 @@ class Watch:
 
     def is_over(self) -> bool:
         """Whether the training is to end."""
-        if interrupt_noted() or self.interrupted():
+        interrupted = interrupt_noted() or self.interrupted()
+        if self.team.n > 1:
+            agreed = self.team.agree(interrupted, self.deadline.clock)
+            interrupted, self.deadline.agreed = agreed
+        if interrupted:
             self.reason = "interrupt"
         elif self.deadline.gone >= 1:
             self.reason = self.reason or "time"
