@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 VENV_OLDEST ?= .venv-oldest
+VENV_NEWEST ?= .venv-newest
 # Processes that pytest runs in; 0 means none besides itself.
 WORKERS ?= 2
 
@@ -15,15 +16,20 @@ export PYTHONPATH := $(CURDIR)
 BOOTSTRAP = $(PYTHON) tools/bootstrap.py --venv $(VENV)
 BOOTSTRAP_OLDEST = $(PYTHON) tools/bootstrap.py --venv $(VENV_OLDEST) \
 	--constraints constraints-oldest.txt --no-fallback
+BOOTSTRAP_NEWEST = $(PYTHON) tools/bootstrap.py --venv $(VENV_NEWEST) \
+	--constraints /dev/null --no-fallback
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-oldest lint clean
+.PHONY: help demo test test-long test-oldest test-newest test-shuffled dist lint clean
 
 help:
 	@echo "make demo         meta-learning against the alternatives, in three minutes"
 	@echo "make test         ruff, mypy, the tests and the docstrings' examples"
 	@echo "make test-long    ten thousand supports, drawn at random"
 	@echo "make test-oldest  the tests on the oldest dependencies that are admitted"
+	@echo "make test-newest  the tests on the newest dependencies there are"
+	@echo "make test-shuffled  the tests in an order drawn at random"
+	@echo "make dist         wheel and sources, checked, and installed on their own"
 	@echo "make lint         ruff and mypy alone"
 	@echo "make clean        remove environments, caches and results"
 	@echo "Variables: PYTHON=$(PYTHON) VENV=$(VENV) WORKERS=$(WORKERS)"
@@ -46,6 +52,18 @@ test-oldest:
 	@python=$$($(BOOTSTRAP_OLDEST)) && set -x \
 	&& "$$python" -m pytest -n $(WORKERS) --doctest-modules tests sklmeta
 
+test-newest:
+	@python=$$($(BOOTSTRAP_NEWEST)) && set -x \
+	&& "$$python" -m pytest -n $(WORKERS) --doctest-modules tests sklmeta
+
+# By module: fixtures of a module are made once, as in an ordinary run.
+test-shuffled:
+	@python=$$($(BOOTSTRAP)) && set -x \
+	&& "$$python" -m pytest -n $(WORKERS) --random-order --doctest-modules tests sklmeta
+
+dist:
+	@$(PYTHON) tools/check_distribution.py
+
 lint:
 	@python=$$($(BOOTSTRAP)) && set -x \
 	&& "$$python" -m ruff check . \
@@ -53,6 +71,6 @@ lint:
 	&& "$$python" -m mypy
 
 clean:
-	rm -rf .venv .venv-oldest build dist output *.egg-info
+	rm -rf .venv .venv-oldest .venv-newest build dist output *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
