@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -22,6 +22,7 @@ from sklmeta._compat import HasMethods, Interval, StrOptions, _BaseComposition
 from sklmeta.auto._bounds import TargetRange
 from sklmeta.auto._evidence import Cases, Protocol, draw_cases, gathered
 from sklmeta.auto._portfolio import Members
+from sklmeta.auto._preparing import Prepared
 from sklmeta.auto._response import respond
 from sklmeta.auto._schedule import Schedule
 from sklmeta.auto._sharing import is_trained
@@ -38,6 +39,7 @@ from sklmeta.estimator.upkeep import about_fit
 from sklmeta.evaluation.containers import inner_estimator
 from sklmeta.evaluation.shots import check_count
 from sklmeta.exceptions import warn
+from sklmeta.preparation.automatic import chosen_preparation, prepares_itself
 from sklmeta.training.checkpoint import Checkpoints
 
 FEWEST_TASKS = 4
@@ -58,7 +60,7 @@ class Blend(AdaptableEstimator, _BaseComposition):
 
     _parameter_constraints = {
         "estimators": [list, None],
-        "preparation": [HasMethods(["fit", "transform"]), None],
+        "preparation": [HasMethods(["fit", "transform"]), StrOptions({"auto"}), None],
         "cv": [Interval(Integral, 2, None, closed="left"), None],
         "shots": ["array-like"],
         "n_draws": [Interval(Integral, 1, None, closed="left")],
@@ -133,17 +135,32 @@ class Blend(AdaptableEstimator, _BaseComposition):
             if not is_trained(member):
                 known.discard("max_iter")  # others count other things
             inner.set_params(**{k: v for k, v in params.items() if k in known})
-        if self.preparation is None:
-            return named
-        return [(n, make_pipeline(clone(self.preparation), m)) for n, m in named]
+        return named
 
     def _options(self, X: Any) -> dict[str, Any]:
-        """Leave X to the members where all of them prepare it themselves."""
+        """Leave X to what prepares it, which may be the members themselves."""
+        prepares = self._preparation_of(X)
+        if hasattr(self, "preparation_"):
+            prepares = self.preparation_
+        raw = prepares is not None or self._pipelines
+        return as_given(X) if raw else super()._options(X)
+
+    @property
+    def _pipelines(self) -> list[Pipeline]:
+        """All members, if all are pipelines."""
         members = [member for _, member in self.estimators or []]
-        all_prepare = members and all(isinstance(m, Pipeline) for m in members)
-        if self.preparation is not None or all_prepare:
-            return as_given(X)
-        return super()._options(X)
+        return members if all(isinstance(m, Pipeline) for m in members) else []
+
+    def _preparation_of(self, X: Any) -> Any:
+        """What `fit` is to prepare X by, if anything."""
+        they_do = self._pipelines and all(map(prepares_itself, self._pipelines))
+        if isinstance(self.preparation, str) and they_do:
+            return None
+        return chosen_preparation(self.preparation, X)
+
+    def _prepared(self, X: Any) -> Any:
+        fitted = getattr(self, "preparation_", None)  # files of before have none
+        return X if fitted is None else fitted.transform(X)
 
     def _check_members(self, named: Members) -> None:
         if not named:
@@ -154,6 +171,10 @@ class Blend(AdaptableEstimator, _BaseComposition):
             if is_classifier(member) != is_classifier(self):
                 kind = "classifier" if is_classifier(self) else "regressor"
                 raise ValueError(f"Member {name!r} is no {kind}.")
+
+    def _fit_table(self, X: Any, y: Any, task: Any) -> Table:
+        self.__dict__.pop("preparation_", None)  # X may be of another kind now
+        return super()._fit_table(X, y, task)
 
     def _fit(self, X: Any, y: Any, task: Any) -> BaseException | None:
         # A table without tasks is scikit-learn's usual case, and no mistake.
@@ -187,6 +208,7 @@ class Blend(AdaptableEstimator, _BaseComposition):
         for value in self.shots:
             check_count("shots", value, 0)
         _check_squares(table)
+        prepared = Prepared(table, self._preparation_of(table.X))
         rng = self._random_numbers(table)
         named = self._members(rng, table)
         own = table.kind == TaskKind.OWN
@@ -201,7 +223,7 @@ class Blend(AdaptableEstimator, _BaseComposition):
         if reason is None:
             seed = int(rng.randint(2**31 - 1))
             cases = draw_cases(table, protocol, np.random.default_rng(seed))
-        names, fitted, model = self._fit_members(named, table, cases, protocol, rng)
+        names, fitted, model = self._fit_members(named, prepared, cases, protocol, rng)
         if model is None:
             reason = reason or "tasks too small to draw supports from"
             if self._was_given_tasks or own:
@@ -210,6 +232,7 @@ class Blend(AdaptableEstimator, _BaseComposition):
                     "what its members are worth: they count alike."
                 )
             model = equal_weights(len(names), table.classes is not None)
+        self.preparation_ = prepared.fitted
         self.estimators_ = dict(zip(names, fitted, strict=True))
         self._weight_model: dict[str, Any] = model._asdict()
         self._equal_because = reason
@@ -228,16 +251,17 @@ class Blend(AdaptableEstimator, _BaseComposition):
     def _fit_members(
         self,
         named: Members,
-        table: Table,
+        prepared: Prepared,
         cases: Cases | None,
         protocol: Protocol,
         rng: np.random.RandomState,
     ) -> tuple[list[str], list[Any], WeightModel | None]:
         """Fit the members, and weigh them if there are cases that tell how."""
+        table = prepared.whole
         schedule = Schedule(
             [name for name, _ in named],
             [member for _, member in named],
-            table,
+            prepared,
             cases,
             protocol.judged_by,
             cv=self.cv,
@@ -270,6 +294,7 @@ class Blend(AdaptableEstimator, _BaseComposition):
 
     def _specialise(self, table: Table) -> Blended:
         _check_squares(table)
+        table = table._replace(X=self._prepared(table.X))
         model = WeightModel(**self._weight_model)
         bounds = None
         span = getattr(self, "_span", None)  # files of before have none
@@ -316,6 +341,7 @@ class Blend(AdaptableEstimator, _BaseComposition):
         self, X: Any, codes: IntArray, model: Blended, classes: NDArray[Any] | None
     ) -> NDArray[Any]:
         total: Any = 0.0
+        X = self._prepared(X)
         asked = codes if model.by_task else None
         for m, member in enumerate(model.members):
             values = respond(member, X, asked, classes)

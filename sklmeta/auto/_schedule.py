@@ -15,10 +15,10 @@ from joblib import effective_n_jobs
 from sklearn.base import clone
 
 from sklmeta.auto._evidence import Answers, Cases, cross_fit
+from sklmeta.auto._preparing import Prepared
 from sklmeta.auto._remembering import remembered, with_place
 from sklmeta.auto._sharing import fit_alike, groups_of, is_dear, is_trained
 from sklmeta.data.codes import IntArray
-from sklmeta.data.table import Table
 from sklmeta.evaluation.containers import inner_estimator
 from sklmeta.exceptions import warn
 from sklmeta.model_selection import TaskKFold
@@ -52,8 +52,8 @@ class Schedule:
     Parameters
     ----------
     names, members : lists
-    table : Table
-        Of the training tasks.
+    prepared : Prepared
+        The training tasks.
 
     cases : Cases or None
         What members are to answer; None fits them to all tasks and no more.
@@ -83,7 +83,7 @@ class Schedule:
         self,
         names: list[str],
         members: list[Any],
-        table: Table,
+        prepared: Prepared,
         cases: Cases | None,
         judged_by: str,
         *,
@@ -95,7 +95,8 @@ class Schedule:
         checkpoints: Checkpoints | None = None,
     ):
         self.start = time.perf_counter()
-        self.names, self.table, self.cases = names, table, cases
+        self.names, self.table, self.cases = names, prepared.whole, cases
+        self.prepared = prepared
         self.judged_by, self.max_time, self.n_jobs = judged_by, max_time, n_jobs
         seed = int(random_state.randint(2**31 - 1))
         self.work = []
@@ -207,7 +208,8 @@ class Schedule:
                 known = self.fitted.get(group[0], [None])[0]
                 short = [shortened(member, share, known) for member in members]
                 short = self._placed(short, group, f"fold-{k}")
-                given = short, self.table, self.cases, fold, self.judged_by
+                table = self.prepared.for_fold(fold[0])
+                given = short, table, self.cases, fold, self.judged_by
                 worths.append(share * worth_of(members[0]))
                 if self.checkpoints is None:
                     jobs.append((cross_fit, *given))

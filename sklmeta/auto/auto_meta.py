@@ -39,11 +39,14 @@ class AutoMetaRegressor(Blend):
         these, members that would weigh less than a twentieth at any number of rows are
         left out.
 
-    preparation : transformer, default=None
-        What turns X into numbers, such as a pipeline of a vectoriser and a
-        decomposition; every member gets a copy of its own. X may then be what this
-        takes: text, or a data frame with categories. Prepared *before* the blend, the
-        tasks held out to weigh the members are no longer unseen.
+    preparation : "auto", transformer or None, default="auto"
+        What turns X into numbers, once for all members, and in each fold by what its
+        training tasks show: prepared *before* the blend, the tasks held out to weigh
+        the members are no longer unseen. "auto" is a
+        `sklmeta.preparation.TablePreparation` where X is a data frame with text,
+        categories, dates or gaps; other X, and members that are pipelines, are left
+        alone. With a transformer, such as a pipeline of a vectoriser and a
+        decomposition, X may be whatever this takes.
 
     cv : int, default=None
         Folds of training tasks for stacking. None is 3; and, for members that are
@@ -99,6 +102,9 @@ class AutoMetaRegressor(Blend):
         What each member weighs, for every task adapted to; before `adapt`, with no
         rows of a task. Where members could not be compared and count alike,
         ``weights_.attrs["equal_because_of"]`` says why.
+
+    preparation_ : transformer or None
+        What X goes through, fitted to all tasks; None if through nothing.
 
     left_out_ : list of str
         Members that would weigh next to nothing, or that there was no time for.
@@ -158,7 +164,7 @@ class AutoMetaRegressor(Blend):
         self,
         *,
         estimators: Members | None = None,
-        preparation: Any = None,
+        preparation: Any = "auto",
         cv: int | None = None,
         shots: Sequence[int] = (0, 1, 2, 5, 10, 20),
         n_draws: int = 2,
@@ -233,8 +239,8 @@ class AutoMetaClassifier(Blend):
     shared_classes_ : bool
         What was used.
 
-    See `sklmeta.AutoMetaRegressor` for `estimators_`, `weights_`, `left_out_`, `tasks_`
-    and `n_features_in_`.
+    See `sklmeta.AutoMetaRegressor` for `estimators_`, `weights_`, `preparation_`,
+    `left_out_`, `tasks_` and `n_features_in_`.
 
     See Also
     --------
@@ -274,7 +280,7 @@ class AutoMetaClassifier(Blend):
         self,
         *,
         estimators: Members | None = None,
-        preparation: Any = None,
+        preparation: Any = "auto",
         shared_classes: bool = True,
         cv: int | None = None,
         shots: Sequence[int] = (0, 1, 2, 5, 10, 20),

@@ -18,9 +18,9 @@ from sklmeta._compat import HasMethods
 from sklmeta.baselines._ridge import is_plain, ridge
 from sklmeta.baselines._wrapping import Wrapped, WrappingBaseline
 from sklmeta.data.codes import group_rows
+from sklmeta.data.hints import hints_on_columns
 from sklmeta.data.kinds import TaskKind
 from sklmeta.data.table import Table
-from sklmeta.data.validation import hints_on_columns
 from sklmeta.evaluation.few_shot import FEW_ROWS_PER_CLASS
 
 
@@ -130,7 +130,7 @@ class PerTask(WrappingBaseline):
     ) -> Any:
         if is_classifier(self) and len(np.unique(y)) == 1:
             return DummyClassifier().fit(np.zeros((len(y), 1)), y)
-        with hints_on_columns(), warnings.catch_warnings():
+        with hints_on_columns(self), warnings.catch_warnings():
             warnings.filterwarnings("ignore", FEW_ROWS_PER_CLASS, UserWarning)
             weights = {} if weight is None else {"sample_weight": weight}
             return clone(self.estimator).fit(X, y, **weights)

@@ -17,8 +17,8 @@ from sklmeta.baselines._refitting import check_weight, refit, refit_with_task
 from sklmeta.baselines._wrapping import Wrapped, WrappingBaseline, respond_with
 from sklmeta.data.codes import IntArray, group_means, group_rows
 from sklmeta.data.collection import stack_tasks
+from sklmeta.data.hints import hints_on_columns
 from sklmeta.data.table import Table
-from sklmeta.data.validation import hints_on_columns
 
 WEIGHT_WITH_CATEGORY = 5.0  # docs/baselines.md tells of the choice
 
@@ -156,7 +156,7 @@ class Pooled(WrappingBaseline):
         if self.support == "append":
             check_weight(self.estimator, self._weight)
             self._train = (X, y, table.codes)
-        with hints_on_columns():
+        with hints_on_columns(self):
             model = clone(self.estimator).fit(X, y)
         if x_mean is not None:
             x_mean = x_mean.mean(axis=0, keepdims=True)

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from sklmeta._compat import _num_samples
 from sklmeta.data.blocks import as_rows, is_mapped, row_blocks
 from sklmeta.data.codes import IntArray, check_order, check_task
 from sklmeta.data.collection import TaskCollection, stack_tasks
+from sklmeta.data.hints import hints_on_columns
 from sklmeta.data.kinds import TaskKind, kind_of
 from sklmeta.data.labels import as_labels, check_targets, shared_class_indices
 from sklmeta.data.own_classes import own_classes
@@ -83,13 +83,13 @@ def check_rows(
         y = as_labels(y, "y")
     if is_mapped(X) and X.dtype.kind in "biuf":
         return _check_mapped_rows(estimator, X, y, **options)
-    with hints_on_columns():
+    with hints_on_columns(estimator):
         checked = validate_data(estimator, X, y, **options)
     if not with_y:
         return checked
     X, y = checked
     if options.get("skip_check_array"):  # which skips y as well
-        with hints_on_columns():
+        with hints_on_columns(estimator):
             y = check_array(
                 y if options.get("multi_output") else column_or_1d(y, warn=True),
                 ensure_2d=False,
@@ -111,32 +111,6 @@ def as_given(X: Any) -> dict[str, Any]:
     values = np.asarray(X)
     is_text = values.ndim == 1 and values.dtype.kind in "OUT"
     return {**options, "ensure_2d": False} if is_text else options
-
-
-@contextmanager
-def hints_on_columns() -> Iterator[None]:
-    """Say what to do about columns that are not numbers."""
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        problem = str(error)
-        if "string to float" in problem:
-            raise ValueError(
-                f"X has a column of text ({problem}). Encode it first, for example "
-                "with a ColumnTransformer of a OneHotEncoder in a Pipeline in front; "
-                "if it is the task's label, drop it and pass it as task."
-            ) from error
-        if "NAType" in problem or "value of NA" in problem:
-            raise ValueError(
-                "X or y has missing values (pd.NA). Drop these rows, or put a "
-                "SimpleImputer in front, in a Pipeline."
-            ) from error
-        if "DType" in problem or "'Timestamp'" in problem:
-            raise ValueError(
-                "X has columns that are not numbers, such as dates. Turn them into "
-                "numbers first, for example into days since the first date."
-            ) from error
-        raise
 
 
 def _check_mapped_rows(estimator: BaseEstimator, X: Any, y: Any, **options: Any) -> Any:

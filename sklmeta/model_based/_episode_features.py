@@ -21,7 +21,6 @@ from sklmeta.closed_form import MixedModelRegressor
 from sklmeta.data.codes import IntArray
 from sklmeta.data.scaling import Scaling
 from sklmeta.data.table import Table
-from sklmeta.data.validation import hints_on_columns
 from sklmeta.evaluation.containers import adapted
 from sklmeta.evaluation.probabilities import spread
 from sklmeta.model_based._numeric_columns import NumericColumns
@@ -84,9 +83,8 @@ def fit_prior(estimator: Any, table: Table, n_classes: int, seed: int) -> Prior:
     """Learn from the rows of a table, whose targets are standardised or of classes."""
     y = table.targets
     constant = n_classes and len(np.unique(y)) == 1
-    with hints_on_columns():
-        model = DummyClassifier() if constant else clone(estimator)
-        pooled = model.fit(np.zeros((len(y), 1)) if constant else table.X, y)
+    model = DummyClassifier() if constant else clone(estimator)
+    pooled = model.fit(np.zeros((len(y), 1)) if constant else table.X, y)
     columns = NumericColumns.of(table.X)
     X = columns.transform(table.X)
     weights = _weights(X, y, table.codes, n_classes, seed)

@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state, get_tags
 
 from sklmeta._compat import HasMethods, Interval, StrOptions, _safe_indexing
 from sklmeta.data.codes import IntArray
+from sklmeta.data.hints import hints_on_columns
 from sklmeta.data.scaling import Scaling
 from sklmeta.data.table import Table
 from sklmeta.data.validation import as_given
@@ -110,8 +111,9 @@ class EpisodicBoosting(DeclaredParameters, AdaptableEstimator):
         table = table._replace(y=self._measure(table.y))
         pooled = self._pooled(table.n_shared_classes, seed)
         sizes = Sizes((low, high), self.n_query, self.n_rows, self.support, self.cv)
-        found = described_episodes(pooled, table, sizes, seed)
-        self._prior = fit_prior(pooled, table, table.n_shared_classes, seed)
+        with hints_on_columns(self):
+            found = described_episodes(pooled, table, sizes, seed)
+            self._prior = fit_prior(pooled, table, table.n_shared_classes, seed)
         self._trees, self.trust_ = None, 0.0
         if found is not None:
             self._boost(table, found, seed)

@@ -9,6 +9,12 @@ from typing import Any
 
 import pandas as pd
 from pandas.api import types
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import get_tags
+
+from sklmeta.preparation.table import TablePreparation
 
 
 def needs_preparation(X: Any, *, takes_gaps: bool = False) -> bool:
@@ -48,3 +54,51 @@ def needs_preparation(X: Any, *, takes_gaps: bool = False) -> bool:
     if not all(types.is_numeric_dtype(kind) for kind in kinds):
         return True
     return not takes_gaps and bool(X.isna().to_numpy().any())
+
+
+def chosen_preparation(preparation: Any, X: Any) -> Any:
+    """What X is to be prepared by: of "auto" a `TablePreparation`, where X needs one.
+
+    Parameters
+    ----------
+    preparation : "auto", transformer or None
+    X : {data frame, array-like}
+
+    Returns
+    -------
+    transformer or None
+    """
+    if not isinstance(preparation, str):
+        return preparation
+    return TablePreparation() if needs_preparation(X) else None
+
+
+def prepares_itself(estimator: Any) -> bool:
+    """Whether an estimator, or one inside it, takes raw tables by its own means.
+
+    Parameters
+    ----------
+    estimator : estimator
+
+    Returns
+    -------
+    bool
+    """
+    if isinstance(estimator, Pipeline):
+        return _takes_words(estimator.steps[0][1])
+    if not isinstance(getattr(estimator, "preparation", "auto"), str | None):
+        return True
+    inner = (getattr(estimator, name, None) for name in ("estimator", "regressor"))
+    return any(e is not None and prepares_itself(e) for e in inner)
+
+
+def _takes_words(step: Any) -> bool:
+    """Whether a step may take text; scalers and the like of scikit-learn do not."""
+    if isinstance(step, Pipeline):
+        return _takes_words(step.steps[0][1])
+    if isinstance(step, ColumnTransformer | FeatureUnion | FunctionTransformer):
+        return True
+    if not type(step).__module__.startswith("sklearn."):
+        return not isinstance(step, str)
+    tags = get_tags(step).input_tags
+    return bool(tags.string or tags.categorical)

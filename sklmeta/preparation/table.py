@@ -163,6 +163,9 @@ class TablePreparation(TransformerMixin, BaseEstimator):
             # What stays are single transformers of columns, in a dict: no selectors,
             # and no functions, which a file of a model could call.
             self._steps[name] = [step for step in steps if hasattr(step, "transform")]
+            for step in self._steps[name]:
+                if hasattr(step, "output_dtype_"):  # a zone of time is no plain value
+                    step.output_dtype_ = str(step.output_dtype_)
             if kind == "datetime":
                 self.kinds_[name] = DATES
             elif kind == "high_cardinality":

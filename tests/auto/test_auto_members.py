@@ -90,10 +90,9 @@ def test_preparation_never_sees_the_tasks_that_weigh_the_members(tasks):
     )
     model.fit(text, y, task=task)
     every = {str(t) for t in task}
-    of_folds, of_all = Recorder.fitted_to[:8], Recorder.fitted_to[8:]
-    assert of_all == [every, every]
-    assert of_folds[:4] == of_folds[4:]  # of the first member, and of the second
-    held_out = [every - seen for seen in of_folds[:4]]
+    of_all, *of_folds = Recorder.fitted_to  # once for all members
+    assert of_all == every and len(of_folds) == 4
+    held_out = [every - seen for seen in of_folds]
     assert set.union(*held_out) == every
     assert sum(map(len, held_out)) == len(every)
     plain = AutoMetaRegressor(estimators=two_ridges(), shots=[2], cv=4, random_state=0)
@@ -103,7 +102,7 @@ def test_preparation_never_sees_the_tasks_that_weigh_the_members(tasks):
     np.testing.assert_allclose(model.predict(text[3:9]), plain.predict(X[3:9]))
 
 
-def test_text_without_preparation_is_named():
+def test_text_in_an_array_is_named():
     text = np.array(["a b", "c d"] * 6, dtype=object)
     with pytest.raises(ValueError, match="X has a column of text"):
         AutoMetaRegressor(estimators=two_ridges()).fit(text[:, None], np.arange(12.0))

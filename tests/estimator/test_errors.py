@@ -48,7 +48,9 @@ def test_text_columns_point_at_the_remedy(dtype, regression_tasks):
     X, y, task = regression_tasks
     frame = pd.DataFrame(X).assign(city=pd.Series(["oslo"] * len(X), dtype=dtype))
     frame.columns = frame.columns.astype(str)
-    with pytest.raises(ValueError, match=r"column of text.*ColumnTransformer"):
+    with pytest.raises(
+        ValueError, match=r"column of text.*make_pipeline\(TablePreparation\(\), Bayes"
+    ):
         regressor().fit(frame, y, task=task)
 
 

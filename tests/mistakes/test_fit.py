@@ -11,18 +11,22 @@ import pytest
 import scipy.sparse
 from mistakes import Mistake, check, table
 from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
 from torch import nn
 
 from sklmeta import (
     AutoMetaRegressor,
     BayesianLinearRegressor,
+    EpisodicBoostingRegressor,
     MAMLClassifier,
     MixedModelRegressor,
     PerTask,
     Pooled,
     ProtoNetClassifier,
     TaskCollection,
+    adapted,
 )
+from sklmeta.preparation import TablePreparation
 
 pytestmark = pytest.mark.usefixtures("shop")
 
@@ -123,7 +127,21 @@ TASKS = {
 
 ROWS = {
     "gaps": Mistake(
-        lambda d: regressor().fit(holed(d.X), d.y, task=d.task), ValueError, "NaN"
+        lambda d: regressor().fit(holed(d.X), d.y, task=d.task),
+        ValueError,
+        r"NaN|no gaps|make_pipeline\(TablePreparation\(\), Bayes|adapted\(",
+    ),
+    "gaps of a baseline": Mistake(
+        lambda d: Pooled(Ridge()).fit(d.frame.where(d.X < 1), d.y, task=d.task),
+        ValueError,
+        r"NaN|make_pipeline\(TablePreparation\(\), Pooled",
+    ),
+    "gaps in an array for a blend": Mistake(
+        lambda d: AutoMetaRegressor(estimators=[("own", PerTask(Ridge()))]).fit(
+            holed(d.X), d.y, task=d.task
+        ),
+        ValueError,
+        r"NaN|preparation=TablePreparation\(\)",
     ),
     "infinity": Mistake(
         lambda d: regressor().fit(np.where(d.X > 1, np.inf, d.X), d.y, task=d.task),
@@ -138,14 +156,21 @@ ROWS = {
     "text": Mistake(
         lambda d: regressor().fit(d.frame.assign(city="oslo"), d.y, task=d.task),
         ValueError,
-        "text|oslo",
+        r"text|oslo|make_pipeline\(TablePreparation\(\), Bayes|linearregressor__task",
+    ),
+    "text where gaps are taken": Mistake(
+        lambda d: EpisodicBoostingRegressor(cv=2, n_rows=50).fit(
+            d.frame.assign(city="oslo"), d.y, task=d.task
+        ),
+        ValueError,
+        r"text|make_pipeline\(TablePreparation\(\), EpisodicBoosting",
     ),
     "dates": Mistake(
         lambda d: regressor().fit(
             d.frame.assign(day=pd.Timestamp("2026-01-01")), d.y, task=d.task
         ),
         ValueError,
-        "dates",
+        r"dates|make_pipeline\(TablePreparation\(\), Bayes",
     ),
     "one dimension": Mistake(
         lambda d: regressor().fit(d.X[:, 0], d.y, task=d.task),
@@ -323,6 +348,20 @@ def test_a_failed_fit_loses_nothing(shop):
         with pytest.raises(ValueError, match="task"):
             shop.bayes.fit(shop.X, shop.y, task=task)
     np.testing.assert_array_equal(shop.bayes.predict(shop.X), before)
+
+
+def test_gaps_are_harmless_to_trees(shop):
+    model = EpisodicBoostingRegressor(cv=2, n_rows=50, random_state=0)
+    model.fit(shop.frame.where(shop.X < 1), shop.y, task=shop.task)
+    assert np.isfinite(model.predict(shop.frame)).all()
+
+
+def test_the_line_in_front_that_is_named_is_enough(shop):
+    frame = shop.frame.assign(city="oslo", day=pd.Timestamp("2026-01-01"))
+    frame = frame.where(frame.price < 1)
+    pipe = make_pipeline(TablePreparation(), regressor())
+    pipe.fit(frame, shop.y, bayesianlinearregressor__task=shop.task)
+    assert np.isfinite(adapted(pipe, frame, shop.y).predict(frame)).all()
 
 
 def test_what_is_harmless_is_accepted(shop):
