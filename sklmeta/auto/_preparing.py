@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from sklearn.base import clone
 
-from sklmeta._compat import _safe_indexing
 from sklmeta.data.codes import IntArray
-from sklmeta.data.stacking import stacked_rows
 from sklmeta.data.table import Table
+from sklmeta.preparation.folds import prepared_by
 
 
 class Prepared:
@@ -49,14 +47,6 @@ class Prepared:
             return self.whole
         key = train.tobytes()
         if key not in self._folds:
-            X, y = self._table.X, self._table.y[train]
-            own = clone(self.fitted)
-            rest = np.setdiff1d(np.arange(len(self._table.y)), train)
-            # What fits and transforms at once may do other than transform.
-            parts = [own.fit_transform(_safe_indexing(X, train), y)]
-            if len(rest):
-                parts.append(own.transform(_safe_indexing(X, rest)))
-            order = np.argsort(np.concatenate([train, rest]))
-            Z = _safe_indexing(stacked_rows(parts), order)
+            Z = prepared_by(self.fitted, self._table.X, self._table.y, train)
             self._folds[key] = self._table._replace(X=Z)
         return self._folds[key]

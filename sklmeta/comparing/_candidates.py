@@ -58,6 +58,11 @@ def _named(estimators: Any) -> dict[str, Any]:
         named = dict(estimators)
     elif isinstance(estimators, Iterable) and not hasattr(estimators, "fit"):
         models = list(estimators)
+        if models and all(isinstance(m, tuple) and len(m) == 2 for m in models):
+            named = dict(models)
+            if len(named) < len(models):
+                raise ValueError("Two estimators have the same name.")
+            return _named(named)
         names = [_name(model) for model in models]
         counts = Counter(names)
         seen: Counter[str] = Counter()

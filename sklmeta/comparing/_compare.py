@@ -19,13 +19,13 @@ from sklmeta.comparing._candidates import collect_candidates
 from sklmeta.comparing._comparison import Comparison
 from sklmeta.comparing._judging import Means, gathered, judged
 from sklmeta.comparing._metrics import Metric, metrics_of
+from sklmeta.comparing._rows import in_time, support_of, tables_of
 from sklmeta.data.validation import check_tasks, unpack_collection
 from sklmeta.evaluation.containers import inner_estimator
 from sklmeta.evaluation.scorers import Scoring
 from sklmeta.evaluation.shots import (
     SHOTS,
     check_count,
-    check_support,
     named_support,
     read_shots,
 )
@@ -46,7 +46,9 @@ def compare(
     cv: Any = None,
     n_draws: int = 3,
     scoring: Scoring | Sequence[Scoring] = None,
-    support: Any = "random",
+    support: Any = None,
+    time: Any = None,
+    preparation: Any = "auto",
     random_state: int | None = 0,
     n_jobs: int | None = None,
     verbose: int | None = None,
@@ -63,12 +65,14 @@ def compare(
 
     Parameters
     ----------
-    estimators : dict of str to estimator, or sequence of estimators
-        Meta-learners, baselines (`PerTask`, `Pooled`, fine-tuning), pipelines and
-        searches around them; of classifiers or of regressors. A plain scikit-learn
-        estimator is compared twice: as ``PerTask(estimator)``, which learns from a
-        task's own rows alone, and as ``Pooled(estimator)``, which learns from all
-        other tasks. They are cloned, never fitted.
+    estimators : dict of str to estimator, or sequence of estimators or of pairs
+        Under names of your own, ``{name: estimator}`` or ``(name, estimator)`` pairs,
+        or under those of their classes. Meta-learners, baselines (`PerTask`, `Pooled`,
+        fine-tuning), pipelines and searches around them; of classifiers or of
+        regressors. A plain scikit-learn estimator is compared twice: as
+        ``PerTask(estimator)``, which learns from a task's own rows alone, and as
+        ``Pooled(estimator)``, which learns from all other tasks. They are cloned, never
+        fitted.
 
     X : {array-like, data frame} of shape (n_samples, n_features) or TaskCollection
         Rows of all tasks, or a collection in place of `X`, `y` and `task`.
@@ -100,12 +104,24 @@ def compare(
         less is better. Of several the first is compared, and ``by_metric`` of what is
         returned has a `Comparison` for each.
 
-    support : "random", "stratified", "first" or splitter, default="random"
+    support : "random", "stratified", "first", splitter or None, default=None
         How the support is chosen: at random; "stratified", the same but of shared
         classes a row of each that the task has first, for which its labels must be
-        known; first in row order (sort the rows by time for a task's first rows in
-        time); or the training rows of a splitter. It never shares a row with what is
-        predicted, and what is returned says which was used.
+        known; first in row order, or in that of `time`; or the training rows of a
+        splitter. None is "first" with `time`, else "random". It never shares a row with
+        what is predicted, and what is returned says which was used.
+
+    time : str or array-like of shape (n_samples,), default=None
+        The time of every row, or the column of X that has it: numbers, dates, or dates
+        as ISO 8601 writes them. A task's first rows are its earliest then, also in
+        training.
+
+    preparation : "auto", transformer or None, default="auto"
+        What turns X into numbers: once in each fold, by what its training tasks show,
+        for all estimators. "auto" is a `sklmeta.preparation.TablePreparation` where X
+        is a data frame with text, categories, dates or gaps, for those estimators that
+        do not prepare it themselves (as pipelines do that begin with a
+        `ColumnTransformer`). Scorers see the rows prepared.
 
     random_state : int or None, default=0
         Seed of the draws, which are the same for all estimators; None means 0.
@@ -169,7 +185,7 @@ def compare(
     if y is None or task is None:
         raise ValueError("compare needs y and the task of every row.")
     check_count("n_draws", n_draws, 1)
-    check_support(support)
+    support = support_of(support, time)
     candidates = collect_candidates(estimators)
     X, targets, codes, labels = check_tasks(
         X, y, task, classes=not candidates.is_regressor
@@ -179,7 +195,7 @@ def compare(
     if cv is None:
         cv = TaskKFold(min(5, len(labels)))
     first = next(iter(candidates.estimators.values()))
-    folds = make_folds(first, cv, X, targets, codes, labels)
+    folds = in_time(make_folds(first, cv, X, targets, codes, labels), time, X)
     metrics = metrics_of(scoring, candidates.is_regressor)
     asked = {f"score_{i}": m.scoring for i, m in enumerate(metrics)}
     result_of = partial(
@@ -187,7 +203,7 @@ def compare(
         metrics=metrics,
         sizes=dict(zip(labels.tolist(), sizes.tolist(), strict=True)),
         baselines=candidates.baselines,
-        support=named_support(support),
+        support=named_support(support) + " in time" * (time is not None),
         caveats=_caveats(candidates.estimators, n_draws, support),
     )
     protocol = {
@@ -200,8 +216,9 @@ def compare(
     table = (X, targets, labels[codes], None)
     means = Means(n_jobs, verbose, max_time, checkpoint_dir)
     how = all_shots, asked, protocol
+    tables = tables_of(candidates.estimators, table, folds, preparation)
     with sklearn.config_context(enable_metadata_routing=True):
-        parts = judged(candidates.estimators, table, folds, how, means)
+        parts = judged(candidates.estimators, tables, table, folds, how, means)
         found = gathered(parts, len(folds), lambda so_far: tell(result_of(so_far)))
     return result_of(found)
 

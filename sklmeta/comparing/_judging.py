@@ -51,7 +51,8 @@ class Share(NamedTuple):
 
 def judged(
     models: Mapping[str, Any],
-    table: tuple[Any, ...],
+    tables: Mapping[str, Sequence[tuple[Any, ...]]],  # of each model, for each fold
+    table: tuple[Any, ...],  # as it was given
     folds: Sequence[Any],
     how: tuple[Any, ...],  # shots, metrics and protocol, as `evaluate_fold` takes them
     means: Means,
@@ -67,14 +68,15 @@ def judged(
     jobs, worths = [], []
     for name, model in models.items():
         for i, fold in enumerate(folds):
-            place = None
+            place, given = None, tables[name][i]
             own = clone(model)
             if checkpoints is not None:
-                place = _place(checkpoints, name, model, i)
+                rows = None if given is table else of_rows(given[0])
+                place = _place(checkpoints, name, model, rows, i)
                 _let_keep(own, checkpoints, place)
             share = Share(end, max(1, n_to_come), n_at_a_time)
             n_to_come -= _takes_time(model)
-            jobs.append((_judge, place, share, name, i, own, table, fold, *how))
+            jobs.append((_judge, place, share, name, i, own, given, fold, *how))
             worths.append(worth_of(model))
     progress = Progress(sum(worths), "compare", means.verbose)
     yield from run_jobs(jobs, worths, progress, means.n_jobs)
@@ -109,8 +111,11 @@ def _takes_time(model: Any) -> bool:
     return "max_time" in inner_estimator(model).get_params(deep=False)
 
 
-def _place(checkpoints: Checkpoints, name: str, model: Any, i: int) -> Checkpoint:
-    said = hashlib.sha256(f"{name} {of_value(model)}".encode()).hexdigest()[:12]
+def _place(
+    checkpoints: Checkpoints, name: str, model: Any, rows: str | None, i: int
+) -> Checkpoint:
+    text = " ".join([name, of_value(model), *([] if rows is None else [rows])])
+    said = hashlib.sha256(text.encode()).hexdigest()[:12]
     letters = "".join(c if c.isalnum() else "-" for c in name)
     return checkpoints.part(f"{letters}-{said}-fold-{i}")
 

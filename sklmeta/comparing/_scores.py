@@ -18,6 +18,7 @@ SUPPORT_IN_WORDS = {
     "random": "drawn at random",
     "stratified": "drawn at random, of shared classes one of each first",
     "first": "the first in row order",
+    "first in time": "the first in time",
 }
 COLUMNS = ("estimator", "fold", "task", "draw", "shots", "score")
 

@@ -151,6 +151,15 @@ def test_classifiers_pipelines_and_a_named_metric():
     assert (result.scores(4) < 0).all(axis=None)
 
 
+def test_names_come_as_a_dict_or_as_pairs():
+    pairs = [("soft", PerTask(Ridge(10.0))), ("hard", PerTask(Ridge(0.1)))]
+    for given in (pairs, dict(pairs)):
+        result = compare(given, *_small(), shots=[1], n_draws=1)
+        assert result.names == ["soft", "hard"]
+    with pytest.raises(ValueError, match="same name"):
+        compare([pairs[0], pairs[0]], *_small(), shots=[1])
+
+
 def test_a_metric_of_the_users_own_may_have_any_name():
     def rmse(y_true, y_pred):
         return -np.sqrt(np.mean((y_true - y_pred) ** 2))
