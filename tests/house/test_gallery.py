@@ -1,0 +1,64 @@
+"""Every example of the gallery runs, on small settings, without a warning."""
+
+# Authors: The sklmeta developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import ast
+import runpy
+from pathlib import Path
+
+import pytest
+
+plt = pytest.importorskip("matplotlib.pyplot")
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+GALLERY = sorted(EXAMPLES.glob("plot_*.py"))
+
+# Settings of each example that cost time, and what the tests put in their place.
+SMALL = {
+    "plot_nested_search": {
+        "N_PATIENTS": 15,
+        "N_KNOTS": [3, 4],
+        "N_FOLDS": 2,
+        "N_DRAWS": 1,
+        "N_JOBS": 1,
+    },
+}
+
+
+def with_settings(source, settings):
+    """The source with other values in its module-level assignments."""
+    lines = source.splitlines(keepends=True)
+    found = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            found.setdefault(node.targets[0].id, node)
+    for name, value in settings.items():
+        node = found[name]
+        lines[node.lineno - 1] = f"{name} = {value!r}\n"
+        for i in range(node.lineno, node.end_lineno):
+            lines[i] = "\n"
+    return "".join(lines)
+
+
+@pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
+def test_example_runs(path, tmp_path, monkeypatch, capsys):
+    shown = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plt, "show", lambda: shown.append(plt.get_fignums()))
+    plt.switch_backend("Agg")
+    small = tmp_path / path.name
+    source = path.read_text("utf-8")
+    small.write_text(with_settings(source, SMALL[path.stem]), "utf-8")
+    try:
+        runpy.run_path(str(small), run_name="__main__")
+    finally:
+        plt.close("all")
+    assert shown and shown[-1], "an example ends in a picture"
+    assert capsys.readouterr().out, "an example prints what it found"
+
+
+def test_every_entry_is_of_an_example():
+    assert set(SMALL) == {path.stem for path in GALLERY}
