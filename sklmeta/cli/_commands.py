@@ -90,6 +90,7 @@ def _load(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
         kind=arguments.kind,
         own_classes=arguments.own_classes,
         reading=_reading(arguments),
+        time=getattr(arguments, "time", None),
     )
     for note in table.notes:
         say(note)
@@ -113,6 +114,8 @@ def run_compare(arguments: argparse.Namespace) -> None:
         require("matplotlib", "The report's pictures need matplotlib (or --no-report)")
         _check_writable(arguments.report)
     table, options = _load(arguments)
+    if arguments.support is None:
+        arguments.support = "first" if arguments.time else "random"
     options["support"] = arguments.support  # what the meta-learners train for
     options = bounded(options, len(np.unique(table.task)))
     names = apart(arguments.models)
@@ -166,9 +169,8 @@ def _compared(
 ) -> Comparison:
     given = {} if arguments.shots is None else {"shots": arguments.shots}
     scoring = apart([arguments.scoring or ""])
-    prepared = preparation(table.X)
     return compare(
-        {name: piped(model, prepared) for name, model in models.items()},
+        models,
         table.X,
         table.y,
         table.task,
@@ -176,6 +178,8 @@ def _compared(
         n_draws=arguments.draws,
         scoring=scoring,
         support=arguments.support,
+        time=table.time,
+        preparation=preparation(),
         random_state=arguments.seed,
         n_jobs=arguments.jobs,
         verbose=0 if arguments.quiet or callback is not None else 1,
@@ -194,9 +198,7 @@ def run_fit(arguments: argparse.Namespace) -> None:
     options["n_jobs"] = arguments.jobs
     if not arguments.quiet:
         options["verbose"] = 1
-    model = piped(
-        single(arguments.model, table.classification, options), preparation(table.X)
-    )
+    model = piped(single(arguments.model, table.classification, options), preparation())
     bare, start = model, time.perf_counter()
     if arguments.calibrate:
         model = _fit_calibrated(model, table, arguments)

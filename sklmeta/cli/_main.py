@@ -101,9 +101,13 @@ def _add_compare(commands: Any) -> None:
     compare.add_argument(
         "--support",
         choices=["random", "stratified", "first"],
-        default="random",
-        help="which rows of a task are labelled; 'stratified': of shared classes one "
-        "of each first; 'first' in the order of the file",
+        help="which rows of a task are labelled (default: random); 'stratified': of "
+        "shared classes one of each first; 'first' in the order of the file",
+    )
+    compare.add_argument(
+        "--time",
+        metavar="COLUMN",
+        help="dates or numbers: the labelled rows of a task are its first in time",
     )
     compare.add_argument("--folds", type=int, default=None, help="default: 5")
     compare.add_argument("--draws", type=int, default=3, help="supports per task")

@@ -29,7 +29,8 @@ def record_of(arguments: argparse.Namespace, table: Table) -> dict[str, str]:
         "Seed": arguments.seed,
         "Folds": folds,
         "Draws of a support for each task": arguments.draws,
-        "Choice of the support": arguments.support,
+        "Choice of the support": arguments.support
+        + (f", in the order of {arguments.time}" if arguments.time else ""),
         "Rows": f"{len(table.y):,}, of {len(np.unique(table.task)):,} tasks",
         "Features": ", ".join(used),
         "Left out on request": ", ".join(out),

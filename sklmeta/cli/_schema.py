@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklmeta.cli._files import DataError, File
 
 MOST_CATEGORIES = 50
-"""A text column with more values than these is an identifier, or free text."""
+"""A column of words with more different ones than these is an identifier, or text."""
 
 MOST_CODES = 20
 """Up to so many whole numbers beside text (1, 2, X) are codes, not amounts."""
@@ -191,22 +191,12 @@ def describe(column: Column, marks: tuple[str, str] | None) -> dict[str, Any]:
         fits = [f for f in DATES if column.days(f)[filled].notna().all()]
         if len(fits) != 1:
             return {"kind": "unused", "why": "dates read in two ways, or in none"}
-        about = _parts(column.days(fits[0]))
-        if not about["parts"]:
+        days = column.days(fits[0])
+        if days.nunique() < 2:
             return {"kind": "unused", "why": "one date"}
-        return {"kind": "date", "form": fits[0], **about}
+        return {"kind": "date", "form": fits[0], "first": days.min().isoformat()}
     categories = column.words[~column.empty].tolist()
     return {"kind": "category", "categories": categories}
-
-
-def _parts(days: pd.Series[Any]) -> dict[str, Any]:
-    first = days.min().normalize()
-    parts = _date_parts(days, first)
-    # A part that never changes has no weight that was learnt, when it does change.
-    return {
-        "first": first.isoformat(),
-        "parts": [part for part in PARTS if parts[part].nunique() > 1],
-    }
 
 
 def _date_parts(days: pd.Series[Any], first: pd.Timestamp) -> dict[str, pd.Series[Any]]:
@@ -226,12 +216,9 @@ def notes_on(column: Column, found: dict[str, Any]) -> list[str]:
     n = int(column.counts[lost].sum())
     notes = [f"{name}: {n} cell(s) taken for missing: {column.named(lost)}."] * bool(n)
     if kind == "date":
-        constant = [part for part in PARTS if part not in found["parts"]]
         notes.append(
-            f"{name} holds dates, read as numbers: {', '.join(found['parts'])} "
-            f"(days since {found['first'][:10]})."
-            + f" Left out as the same everywhere: {', '.join(constant)}."
-            * bool(constant)
+            f"{name} holds dates, read as numbers: parts of the calendar that change, "
+            f"and days since {found['first'][:10]}."
         )
     return notes
 
@@ -268,7 +255,7 @@ def known(words: pd.Series[str], values: Iterable[Any]) -> pd.Series[Any]:
 def features_of(
     columns: dict[str, Column], schema: dict[str, dict[str, Any]]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Columns as the preparation takes them: numbers as floats, all else as objects."""
+    """Columns as the preparation takes them: numbers, dates in UTC, and categories."""
     found: dict[str, Any] = {}
     notes = []
     for name, about in schema.items():
@@ -279,10 +266,17 @@ def features_of(
             days = column.days(about["form"])
             wrong = days.isna().to_numpy(bool) & ~(column.usual | column.empty)
             column.refuse(wrong, "date as in fit")
+            if "parts" not in about:
+                found[name] = days.dt.tz_localize(None).to_numpy()[column.codes]
+                continue
+            # Models of before were fitted to the parts themselves.
             parts = _date_parts(days, pd.Timestamp(about["first"]))
             for part in about["parts"]:
                 values = parts[part].to_numpy(float)
                 found[f"{name} ({part})"] = values[column.codes]
+        elif kind == "text":
+            words = column.words.where(~column.empty, None)
+            found[name] = pd.Categorical(words.to_numpy(object)[column.codes])
         else:
             categories = about["categories"]
             words = known(column.words, categories).where(~column.empty, np.nan)
@@ -293,7 +287,7 @@ def features_of(
                     f"{column.file.path}: column {name!r}: not in fit: {shown}."
                 )
             cells = words.to_numpy(object)[column.codes]
-            found[name] = pd.Series(cells, dtype=object)
+            found[name] = pd.Categorical(cells)
     return pd.DataFrame(found), notes
 
 

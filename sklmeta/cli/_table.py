@@ -12,11 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas.api.types import is_numeric_dtype
-from sklearn.compose import make_column_transformer
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sklmeta.cli._files import DataError, File
 from sklmeta.cli._schema import (
@@ -33,6 +28,8 @@ from sklmeta.cli._schema import (
     numbers_of,
     plain,
 )
+from sklmeta.cli._time import times_of
+from sklmeta.preparation import TablePreparation
 
 __all__ = ["DataError", "Table", "check_columns", "make_table", "preparation"]
 
@@ -41,6 +38,9 @@ MOST_LEVELS = 10
 
 MOST_CLASSES, MANY_CLASSES, FEWEST_ROWS = 100, 20, 3
 """More classes than the first, or than the second with fewer rows each: a question."""
+
+MOST_DIFFERENT = 0.8
+"""Share of the rows that have single words of their own: these are identifiers."""
 
 WHOLE = r"-?(0|[1-9]\d{0,17})"
 
@@ -54,6 +54,7 @@ class Table(NamedTuple):
     classification: bool
     schema: dict[str, Any]
     notes: list[str]
+    time: NDArray[Any] | None = None
 
 
 def check_columns(frame: pd.DataFrame, names: Sequence[str], path: str) -> None:
@@ -81,9 +82,11 @@ def make_table(
     kind: str | None = None,
     own_classes: bool = False,
     reading: Reading | None = None,
+    time: str | None = None,
 ) -> Table:
     """Take the table apart; rows without a target or a task are left out."""
-    check_columns(file.cells, [target, task, *(features or ()), *drop], file.path)
+    asked = [*([] if time is None else [time]), *(features or ()), *drop]
+    check_columns(file.cells, [target, task, *asked], file.path)
     if target == task:
         raise DataError(f"The target and the task are the same column, {target!r}.")
     reading = reading or Reading()
@@ -122,7 +125,8 @@ def make_table(
     X, _ = features_of(columns, schema)
     about += _notes_on_marks({**schema, target: found})
     kept = {"features": schema, "target": found, "na": sorted(reading.na)}
-    return Table(X, y, names, classification, kept, notes + about)
+    times = None if time is None else times_of(file, time, ~missing, reading)
+    return Table(X, y, names, classification, kept, notes + about, times)
 
 
 def _chosen(
@@ -157,20 +161,37 @@ def _describe(
         found = describe(column, marks[name])
         if found["kind"] == "unused":
             useless[name] = found["why"]
-        elif not asked and len(found.get("categories", ())) > MOST_CATEGORIES:
-            useless[name] = f"text with more than {MOST_CATEGORIES} values"
-            odd = np.isnan(column.numbers(PLAIN)) & ~column.usual & ~column.empty
-            if column.counts[odd].sum() < len(column.codes) / 2:
-                useless[name] += f", numbers but for {column.named(odd)}"
-        else:
-            schema[name] = found
-            notes += notes_on(column, found)
+            continue
+        if len(found.get("categories", ())) > MOST_CATEGORIES:
+            why = "" if asked else _why_no_text(column)
+            if why:
+                useless[name] = why
+                continue
+            found = {"kind": "text"}
+        schema[name] = found
+        notes += notes_on(column, found)
+    text = [name for name, found in schema.items() if found["kind"] == "text"]
+    if text:
+        notes.append(f"Read as text, by parts of words: {', '.join(text)}.")
     if useless:
         names = ", ".join(f"{name} ({why})" for name, why in useless.items())
-        notes.append(f"Left out as features: {names}. --features keeps text.")
+        notes.append(f"Left out as features: {names}. --features keeps them.")
     if not schema:
         raise DataError("No column is left to predict from.")
     return schema, notes
+
+
+def _why_no_text(column: Column) -> str:
+    """Why many different words are not read as text; nothing if they are."""
+    odd = np.isnan(column.numbers(PLAIN)) & ~column.usual & ~column.empty
+    if column.counts[odd].sum() < len(column.codes) / 2:
+        return f"numbers but for {column.named(odd)}"
+    words = column.words[~column.empty]
+    single = ~words.str.strip().str.contains(r"\s")
+    n_rows = column.counts[~column.empty].sum()
+    if len(words) > MOST_DIFFERENT * n_rows and single.mean() > 1 - MOST_DIFFERENT:
+        return "identifiers, hardly one of them twice"
+    return ""
 
 
 def _notes_on_marks(schema: dict[str, dict[str, Any]]) -> list[str]:
@@ -275,13 +296,6 @@ def _check_classes(y: Any, column: Column, kind: str | None, own_classes: bool) 
         )
 
 
-def preparation(X: pd.DataFrame) -> Any:
-    """Impute and scale numbers; impute categories and code them by indicators."""
-    categories = [name for name in X if not is_numeric_dtype(X[name])]
-    numbers = [name for name in X if name not in categories]
-    numeric = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler())
-    categorical = make_pipeline(
-        SimpleImputer(strategy="most_frequent"),
-        OneHotEncoder(handle_unknown="ignore", sparse_output=False),
-    )
-    return make_column_transformer((numeric, numbers), (categorical, categories))
+def preparation() -> TablePreparation:
+    """What makes numbers of the features: that of Python, with our bound on words."""
+    return TablePreparation(cardinality_threshold=MOST_CATEGORIES + 1)

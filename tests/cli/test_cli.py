@@ -70,8 +70,9 @@ def test_compare_prints_a_table_and_a_verdict_and_writes_a_report(folder, capsys
     assert "sklmeta fit sales.csv --task store --target sales --model" in printed.out
     for line in ("Seed: 0", "Rows: 276, of 23 tasks", "Features: price, promo, day"):
         assert line in printed.out
-    assert "276 rows of 23 tasks, 3 features, regression of 'sales'" in printed.err
-    assert "note (text with more than 50 values), empty (nothing at all)" in printed.err
+    assert "276 rows of 23 tasks, 4 features, regression of 'sales'" in printed.err
+    assert "Left out as features: empty (nothing at all)" in printed.err
+    assert "Read as text, by parts of words: note." in printed.err
     page = (folder / "report.html").read_text("utf-8")
     # Curves, each alone, and two numbers of shots; for wide and for narrow screens.
     assert page.count("<svg") == 8
@@ -293,8 +294,8 @@ def test_kind_is_found_from_the_target(values, expected):
 def test_preparation_takes_missing_values_and_new_categories():
     frame = sales()
     table = make_table(_from_types("x", frame), target="sales", task="store")
-    assert list(table.X.columns) == ["price", "promo", "day"]
-    fitted = preparation(table.X).fit(table.X)
+    assert list(table.X.columns) == ["price", "promo", "day", "note"]
+    fitted = preparation().fit(table.X)
     new = table.X[:3].assign(day=["sun", None, "mon"], price=np.nan)
     assert np.isfinite(fitted.transform(new)).all()
 

@@ -15,7 +15,7 @@ from sklmeta.cli import main
 from sklmeta.cli._files import read_file
 from sklmeta.cli._schema import Reading
 from sklmeta.cli._store import load_model, save_model
-from sklmeta.cli._table import DataError, make_table
+from sklmeta.cli._table import DataError, make_table, preparation
 
 
 def sales(n_stores=12, n_rows=12, seed=0):
@@ -142,7 +142,7 @@ def test_only_empty_cells_are_missing_where_words_mean_something():
     assert {"NA", "None"} <= set(found.task)
     assert list(np.unique(found.y)) == ["None", "low", "null"]
     assert (found.X.code[:4] == "NA").all()
-    assert found.X.code.dtype == object
+    assert found.X.code.dtype == "category"
     assert "'NA' (4, first in row 2) is a value of its own" in "".join(found.notes)
     named = table(frame, "grade", reading=Reading(frozenset({"None", "NA"})))
     assert len(named.y) == 80
@@ -348,10 +348,39 @@ def test_few_and_many_dates_are_read_alike(n_days, form):
     days = pd.Series(np.resize(pd.date_range("2024-01-01", periods=n_days), 144))
     frame["day"] = days.dt.strftime(form)
     found = table(frame)
-    np.testing.assert_array_equal(found.X["day (days)"], np.arange(144) % n_days)
-    np.testing.assert_array_equal(found.X["day (weekday)"], days.dt.day_of_week)
-    assert "day (year)" not in found.X  # always the same
+    np.testing.assert_array_equal(found.X.day, days)
     assert "'day' holds dates" in "".join(found.notes)
+    names = preparation().fit(found.X).get_feature_names_out()
+    assert "day_weekday" in names and "day_year" not in names  # always the same
+
+
+def test_text_is_told_from_identifiers():
+    frame = sales()
+    frame["note"] = [
+        f"said {'no' if i % 3 else 'yes'} on visit {i}" for i in range(144)
+    ]
+    frame["receipt"] = [f"R-{i:06d}" for i in range(144)]
+    found = table(frame)
+    assert "Read as text, by parts of words: note." in found.notes
+    assert "receipt (identifiers, hardly one of them twice)" in "".join(found.notes)
+    names = preparation().fit(found.X).get_feature_names_out()
+    assert sum(name.startswith("note") for name in names) == 10
+    assert "receipt" in table(frame, features=["price", "receipt"]).X
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%d.%m.%Y"])
+def test_the_time_of_rows(form):
+    frame, n = sales(), np.arange(144)
+    frame["day"] = (pd.Timestamp("2024-01-01") + pd.to_timedelta(n, "D")).strftime(form)
+    frame.loc[:1, "sales"] = np.nan
+    found = table(frame, drop=["day"], time="day")
+    assert list(found.X) == ["price", "code"]
+    assert (np.argsort(found.time) == np.arange(142)).all()
+    with pytest.raises(DataError, match=r"--time code: .* neither dates nor numbers"):
+        table(frame, time="code")
+    frame.loc[5, "day"] = ""
+    with pytest.raises(DataError, match=r"--time day: 1 row\(s\) say nothing"):
+        table(frame, time="day")
 
 
 def test_one_mark_is_not_two():
