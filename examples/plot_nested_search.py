@@ -13,7 +13,7 @@ parallel, and on a Dask cluster where there is one.
 # SPDX-License-Identifier: BSD-3-Clause
 
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager
 
 import joblib
 import matplotlib.pyplot as plt
@@ -65,13 +65,18 @@ grid = {
 # behind ``if __name__ == "__main__":``, as each of them imports the script.
 
 
+@contextmanager
 def workplace():
-    if not USE_DASK:
-        return nullcontext()
-    from dask.distributed import Client
+    if USE_DASK:
+        from dask.distributed import Client
 
-    Client(processes=False, n_workers=N_JOBS, threads_per_worker=1)
-    return joblib.parallel_config(backend="dask", scatter=[X, y, patient])
+        with (
+            Client(processes=False, n_workers=N_JOBS, threads_per_worker=1),
+            joblib.parallel_config(backend="dask", scatter=[X, y, patient]),
+        ):
+            yield
+    else:
+        yield
 
 
 # %%

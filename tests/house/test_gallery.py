@@ -25,6 +25,12 @@ SMALL = {
         "N_DRAWS": 1,
         "N_JOBS": 1,
     },
+    "plot_own_module": {
+        "N_PATIENTS": 12,
+        "N_NEW": 10,
+        "MAX_ITER": 6,
+        "MAX_ITER_DEFAULT": 2,
+    },
 }
 
 
