@@ -19,6 +19,7 @@ import pandas as pd
 import sklearn
 
 from sklmeta.calibration import calibrated, cross_calibrated, predict_interval
+from sklmeta.cli._early import first_answer
 from sklmeta.cli._files import DataError, File, read_file
 from sklmeta.cli._models import bounded, compared, piped, single
 from sklmeta.cli._next import next_step_of
@@ -120,8 +121,10 @@ def run_compare(arguments: argparse.Namespace) -> None:
     options = bounded(options, len(np.unique(table.task)))
     names = apart(arguments.models)
     models = compared(table.classification, options, names)
-    if arguments.quiet or not is_live():
+    if arguments.quiet:
         result = _compared(models, table, arguments)
+    elif not is_live():
+        result = _compared(models, table, arguments, first_answer(models), verbose=1)
     else:
         with growing(len(models)) as callback:
             result = _compared(models, table, arguments, callback)
@@ -166,6 +169,7 @@ def _compared(
     table: Table,
     arguments: argparse.Namespace,
     callback: Any = None,
+    verbose: int = 0,
 ) -> Comparison:
     given = {} if arguments.shots is None else {"shots": arguments.shots}
     scoring = apart([arguments.scoring or ""])
@@ -182,7 +186,7 @@ def _compared(
         preparation=preparation(),
         random_state=arguments.seed,
         n_jobs=arguments.jobs,
-        verbose=0 if arguments.quiet or callback is not None else 1,
+        verbose=verbose,
         callback=callback,
         **given,
     )

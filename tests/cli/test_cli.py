@@ -83,6 +83,16 @@ def test_compare_prints_a_table_and_a_verdict_and_writes_a_report(folder, capsys
     assert len(pd.read_csv("table.csv")) == 2 * 4
 
 
+def test_the_quick_models_answer_first(folder, capsys):
+    flags = ["--models", "mixed model,BayesianLinear", "--shots", "2", "--no-report"]
+    assert main(["compare", *QUICK, *flags, "--draws", "1"]) == 0
+    printed = capsys.readouterr()
+    early = printed.err.split("s, without BayesianLinear:\n\n")[1]
+    assert "own ridge" in early and "mixed model" in early
+    assert "\nBayesianLinear" not in early
+    assert printed.out.count("Mean RMSE over") == 1  # the whole one
+
+
 def test_several_scores_and_markdown(folder, capsys):
     out = ["--shots", "1", "4", "--draws", "1", "--csv", "table.csv", "--no-report"]
     models = ["--models", "mixed model,BayesianLinear", "--scoring", "rmse,mae"]
