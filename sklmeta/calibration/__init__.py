@@ -10,6 +10,7 @@ from sklmeta.calibration._models import (
     calibrated,
     few_shot_intervals,
     predict_interval,
+    predict_quantiles,
 )
 from sklmeta.evaluation.conformal import winkler_score
 
@@ -18,5 +19,6 @@ __all__ = [
     "cross_calibrated",
     "few_shot_intervals",
     "predict_interval",
+    "predict_quantiles",
     "winkler_score",
 ]

@@ -17,7 +17,7 @@ from sklearn.utils import column_or_1d
 
 from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.evaluation.conformal import winkler_score
-from sklmeta.evaluation.containers import inner_rows, rebuilt
+from sklmeta.evaluation.containers import inner_estimator, inner_rows, rebuilt
 from sklmeta.evaluation.few_shot import few_shot_predictions
 from sklmeta.evaluation.shots import SHOTS, read_shots
 
@@ -131,6 +131,48 @@ def predict_interval(
         )
     ends = inner.predict_interval(rows, coverage=coverage, task=task)
     return np.sort(np.column_stack([undo(end) for end in ends.T]), axis=1)
+
+
+def predict_quantiles(
+    model: Any, X: Any, q: ArrayLike, task: ArrayLike | None = None
+) -> NDArray[Any]:
+    """Predict quantiles, also through scikit-learn's containers.
+
+    They are those of the model's own predictive distribution, calibrated or not.
+
+    Parameters
+    ----------
+    model : estimator
+        A regressor with a predictive distribution, alone or in a container that
+        `calibrated` takes.
+
+    X : {array-like, data frame} of shape (n_samples, n_features)
+        Rows to predict.
+
+    q : float or array-like of shape (n_q,)
+        Probabilities between 0 and 1.
+
+    task : array-like of shape (n_samples,), default=None
+        Label of every row's task, after adapting to many tasks.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,) or (n_samples, n_q)
+        In the units of y. A target that was transformed is transformed back, which has
+        to be by an increasing function.
+    """
+    inner = inner_estimator(model)
+    if not hasattr(inner, "predict_quantiles"):
+        raise TypeError(
+            f"{type(inner).__name__} has no predictive distribution to take quantiles "
+            "of. calibrate it and ask predict_interval, or take a model with "
+            "return_std, such as MixedModelRegressor or BayesianLinearRegressor."
+        )
+    inner, rows, undo = inner_rows(model, X, task)
+    values = inner.predict_quantiles(rows, q, task=task)
+    if values.ndim == 1:
+        return undo(values)
+    return np.column_stack([undo(column) for column in values.T])
 
 
 def few_shot_intervals(

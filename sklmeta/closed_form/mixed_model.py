@@ -5,28 +5,26 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sklmeta._compat import StrOptions
-from sklmeta.closed_form._mixed_base import BLOCK_ROWS, MixedModel, OneOutput
+from sklmeta.closed_form._mixed_base import MixedModel, OneOutput
+from sklmeta.closed_form._mixed_prediction import MixedPrediction, TaskCoefficients
 from sklmeta.closed_form._mixed_summary import summary_table
-from sklmeta.data.codes import IntArray
 from sklmeta.data.scaling import check_precision
 from sklmeta.data.table import Table
 from sklmeta.estimator.base import AdaptableEstimator
-from sklmeta.estimator.naming import says_what_it_takes
-from sklmeta.learners.torch_state import as_if_alone
-from sklmeta.mixed_models.families import FAMILIES, Family
+from sklmeta.mixed_models.families import FAMILIES
 from sklmeta.mixed_models.generalised import GeneralisedMixedModel
 from sklmeta.mixed_models.laplace_posterior import Posterior
-from sklmeta.mixed_models.linear import LinearMixedModel, fit_linear
+from sklmeta.mixed_models.linear import fit_linear
 from sklmeta.mixed_models.moments import Moments, moments_of
 from sklmeta.mixed_models.own_noise import fit_own_noise
 from sklmeta.mixed_models.posterior import coefficients, posterior
@@ -34,17 +32,7 @@ from sklmeta.mixed_models.posterior import coefficients, posterior
 Floats = NDArray[np.float64]
 
 
-class TaskCoefficients(NamedTuple):
-    """Coefficients of some tasks, and the rows that they were predicted from."""
-
-    coef: Floats  # shape: (n_tasks, n_columns); in the units of the fit
-    X: NDArray  # shape: (n_samples, n_features)
-    y: NDArray  # shape: (n_samples,)
-    codes: IntArray  # shape: (n_samples,)
-    weight: Floats | None = None  # shape: (n_samples,); None is one each
-
-
-class MixedModelRegressor(RegressorMixin, OneOutput, MixedModel):
+class MixedModelRegressor(RegressorMixin, OneOutput, MixedPrediction, MixedModel):
     """Linear mixed model: a regression whose coefficients differ between tasks.
 
     ``y = x @ beta + z @ b + noise`` with fixed effects beta, shared by all tasks, and
@@ -184,8 +172,6 @@ class MixedModelRegressor(RegressorMixin, OneOutput, MixedModel):
     ((15,), (15,))
     """
 
-    __metadata_request__predict = {"task": True, "return_std": True}
-
     family: str = "gaussian"
     reml: bool = True
     noise: str = "shared"
@@ -238,17 +224,6 @@ class MixedModelRegressor(RegressorMixin, OneOutput, MixedModel):
         coef = coefficients(self._linear, self._moments(table))
         return TaskCoefficients(coef, X, y, table.codes, table.weight)
 
-    @property
-    def _family(self) -> Family | None:
-        """The family that was fitted, where that is not the normal one."""
-        name = self._family_name
-        return None if name == "gaussian" else FAMILIES[name]()
-
-    @property
-    def _linear(self) -> LinearMixedModel:
-        assert isinstance(self._model, LinearMixedModel)
-        return self._model
-
     def _leave_one_out(
         self, table: Table, model: TaskCoefficients | Posterior
     ) -> NDArray[Any] | None:
@@ -261,79 +236,6 @@ class MixedModelRegressor(RegressorMixin, OneOutput, MixedModel):
         design = np.column_stack([self._units.rows(X), np.ones(len(X))])
         leverage = known.leverage(torch.from_numpy(design), torch.from_numpy(codes))
         return y - (y - self._predict(X, codes, model)) / (1 - leverage.numpy())
-
-    # Prediction ---------------------------------------------------------------
-
-    def _predict(
-        self, X: NDArray, codes: IntArray, model: TaskCoefficients | Posterior
-    ) -> NDArray[Any]:
-        if isinstance(model, Posterior):
-            return self._mean_and_std(X, codes, model)[:, 0]
-        mean = np.empty(len(X))
-        for start in range(0, len(X), BLOCK_ROWS):
-            block = slice(start, start + BLOCK_ROWS)
-            coef = model.coef[codes[block]]
-            rows = self._units.rows(X[block])
-            mean[block] = np.einsum("ij,ij->i", rows, coef[:, :-1]) + coef[:, -1]
-        return self._units.y.undo(mean).astype(self._dtype)
-
-    def _mean_and_std(self, X: NDArray, codes: IntArray, model: Posterior) -> NDArray:
-        assert self._family is not None
-        return self._predictive(X, codes, model, self._family)
-
-    @says_what_it_takes
-    @as_if_alone()
-    def predict(
-        self, X: Any, task: ArrayLike | None = None, return_std: bool = False
-    ) -> Any:
-        """Predict the target of every row, and how sure that is.
-
-        Parameters
-        ----------
-        X : {array-like, data frame} of shape (n_samples, n_features)
-            Rows to predict.
-
-        task : array-like of shape (n_samples,), default=None
-            Label of every row's task, after adapting to many tasks.
-
-        return_std : bool, default=False
-            Whether to return the standard deviation too.
-
-        Returns
-        -------
-        y_mean : ndarray of shape (n_samples,)
-            Mean of the predictive distribution.
-
-        y_std : ndarray of shape (n_samples,)
-            Its standard deviation, in the units of y; with `return_std`.
-
-        Raises
-        ------
-        ValueError
-            If `task` is missing, not wanted, or has a label that `adapt` has not seen.
-        """
-        X, codes, model = self._select(X, task)
-        if isinstance(model, Posterior):
-            mean, std = self._mean_and_std(X, codes, model).T
-            return (mean, std) if return_std else mean
-        mean = self._predict(X, codes, model)
-        return (mean, self._std(X, codes, model)) if return_std else mean
-
-    def _std(self, X: NDArray, codes: IntArray, model: TaskCoefficients) -> NDArray:
-        """Standard deviation of every row's target, task by task as far as asked."""
-        asked, which = np.unique(codes, return_inverse=True)
-        kept = np.isin(model.codes, asked)
-        weights = None if model.weight is None else model.weight[kept]
-        given = model.X[kept], model.y[kept], np.searchsorted(asked, model.codes[kept])
-        moments = moments_of(self._units, *given, len(asked), weights)
-        known, std = posterior(self._linear, moments), np.empty(len(X))
-        for start in range(0, len(X), BLOCK_ROWS):
-            block = slice(start, start + BLOCK_ROWS)
-            rows = self._units.rows(X[block])
-            design = torch.from_numpy(np.column_stack([rows, np.ones(len(rows))]))
-            own = torch.from_numpy(which[block])
-            std[block] = known.variance(self._linear, design, own).sqrt().numpy()
-        return (std * float(self._units.y.unit)).astype(self._dtype)
 
     # What its users read ------------------------------------------------------
 
@@ -394,7 +296,3 @@ class MixedModelRegressor(RegressorMixin, OneOutput, MixedModel):
             deviations and correlations of the random effects; noise, or dispersion.
         """
         return summary_table(self)
-
-    @classmethod
-    def _restore(cls, model: Any) -> TaskCoefficients | Posterior:
-        return TaskCoefficients(**model) if "coef" in model else Posterior(**model)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax, ndtri, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from sklmeta._compat import Interval
@@ -20,6 +20,7 @@ from sklmeta.data.codes import IntArray
 from sklmeta.data.rows import RowTable
 from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.estimator.naming import says_what_it_takes
+from sklmeta.estimator.quantiles import QuantilesMixin
 from sklmeta.estimator.state import Fitted, TaskModels
 from sklmeta.learners.torch_state import as_if_alone
 
@@ -130,7 +131,7 @@ class MetaRegressorMixin(PartOfMetaEstimator, RegressorMixin):
         return outputs[:, i] if n == 1 else outputs[:, i * n : (i + 1) * n]
 
 
-class PredictiveStdMixin(MetaRegressorMixin):
+class PredictiveStdMixin(QuantilesMixin, MetaRegressorMixin):
     """A regressor whose learner has a predictive distribution."""
 
     __metadata_request__predict = {"task": True, "return_std": True}
@@ -168,7 +169,15 @@ class PredictiveStdMixin(MetaRegressorMixin):
         """
         outputs = self._outputs(*self._select(X, task))
         mean = self._shaped(self._mean(outputs))
-        if not return_std:
-            return mean
+        return (mean, self._shaped(self._std(outputs))) if return_std else mean
+
+    def _std(self, outputs: NDArray) -> NDArray:
         std = np.exp(0.5 * self._part(outputs, 1)) * self._fitted.y_scaling.unit
-        return mean, self._shaped(std.astype(self._fitted.dtype))
+        return std.astype(self._fitted.dtype)
+
+    def _quantiles(
+        self, X: NDArray, codes: IntArray, model: TaskModels, levels: NDArray
+    ) -> NDArray:  # shape: (n_samples, n_q) or (n_samples, n_targets, n_q)
+        outputs = self._outputs(X, codes, model)
+        mean, std = self._mean(outputs)[..., None], self._std(outputs)[..., None]
+        return mean + std * ndtri(levels).astype(mean.dtype)
