@@ -31,6 +31,12 @@ SMALL = {
         "MAX_ITER": 6,
         "MAX_ITER_DEFAULT": 2,
     },
+    "plot_new_learner": {
+        "N_PATIENTS": 12,
+        "N_NEW": 10,
+        "MAX_ITER": 2,
+        "CHECK_ESTIMATOR": False,
+    },
 }
 
 
