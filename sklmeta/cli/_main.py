@@ -13,6 +13,7 @@ from typing import Any
 
 import sklmeta
 from sklmeta._version import __version__
+from sklmeta.cli._warnings import in_plain_words
 
 FILES = "csv, tsv, Parquet or a spreadsheet"
 NOT_LISTED = ("AutoMeta", "MixedModel")  # which have other names here
@@ -39,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # torch and pandas take seconds, for which help and typing errors do not wait.
         from sklmeta.cli import _commands
 
-        getattr(_commands, f"run_{arguments.command}")(arguments)
+        with in_plain_words():
+            getattr(_commands, f"run_{arguments.command}")(arguments)
     except (ValueError, ImportError) as error:
         # The estimators' own checks speak of the data in a ValueError, as ours do.
         print(f"sklmeta: {error}", file=sys.stderr)

@@ -39,6 +39,9 @@ MOST_LEVELS = 10
 MOST_CLASSES, MANY_CLASSES, FEWEST_ROWS = 100, 20, 3
 """More classes than the first, or than the second with fewer rows each: a question."""
 
+FEWEST_COUNTED = 20
+"""Rows that a column counts from the first to the last without being a measurement."""
+
 MOST_DIFFERENT = 0.8
 """Share of the rows that have single words of their own: these are identifiers."""
 
@@ -121,7 +124,8 @@ def make_table(
         y = labels_of(pd.Series(y, dtype=object))
         if not own_classes:
             found["classes"] = [str(label) for label in np.unique(y)]
-    schema, about = _describe(columns, chosen, marks, features is not None)
+    doubted = None if features else names
+    schema, about = _describe(columns, chosen, marks, doubted)
     X, _ = features_of(columns, schema)
     about += _notes_on_marks({**schema, target: found})
     kept = {"features": schema, "target": found, "na": sorted(reading.na)}
@@ -136,23 +140,30 @@ def _chosen(
     if features:
         return [name for name in features if name not in others], []
     chosen = [str(name) for name in file.cells if name not in others]
-    count = [str(i) for i in range(len(file.cells))]
+    count = [str(i) for i in range(len(file.cells) + 1)]
     blank = [name for name in chosen if name.startswith("Unnamed: ")]
     index = [name for name in blank if file.cells[name].any()] + [
-        name
-        for name in chosen
-        if name in ("index", "level_0") and file.cells[name].tolist() == count
+        name for name in chosen if _counts_rows(name, file.cells[name].tolist(), count)
     ]
+    if {*index, *blank} == {*chosen}:
+        index = []  # where there is nothing else it may be the time
     names = ", ".join(index)
     note = f"Left out as numbers of rows: {names} (--features keeps them)."
     return [n for n in chosen if n not in {*index, *blank}], [note] * bool(index)
+
+
+def _counts_rows(name: str, cells: list[str], count: list[str]) -> bool:
+    """Whether cells are 0, 1, 2, or 1, 2, 3 and so on, and too many for chance."""
+    if name in ("index", "level_0") or len(cells) >= FEWEST_COUNTED:
+        return cells in (count[:-1], count[1:])
+    return False
 
 
 def _describe(
     columns: dict[str, Column],
     chosen: Sequence[str],
     marks: dict[str, Any],
-    asked: bool,
+    tasks: NDArray[Any] | None,  # None: the columns were asked for
 ) -> tuple[dict[str, Any], list[str]]:
     """Find what each feature holds; leave out, or refuse, what is of no use."""
     schema, notes, useless = {}, [], {}
@@ -162,11 +173,12 @@ def _describe(
         if found["kind"] == "unused":
             useless[name] = found["why"]
             continue
-        if len(found.get("categories", ())) > MOST_CATEGORIES:
-            why = "" if asked else _why_no_text(column)
+        if found["kind"] == "category" and tasks is not None:
+            why = _why_of_no_use(column, tasks)
             if why:
                 useless[name] = why
                 continue
+        if len(found.get("categories", ())) > MOST_CATEGORIES:
             found = {"kind": "text"}
         schema[name] = found
         notes += notes_on(column, found)
@@ -181,8 +193,15 @@ def _describe(
     return schema, notes
 
 
-def _why_no_text(column: Column) -> str:
-    """Why many different words are not read as text; nothing if they are."""
+def _why_of_no_use(column: Column, tasks: NDArray[Any]) -> str:
+    """Why words tell nothing of new rows; nothing if they may."""
+    filled = ~column.empty[column.codes]
+    pairs = pd.DataFrame({"word": column.codes, "task": tasks})[filled]
+    n_pairs = len(pairs.drop_duplicates())
+    if pairs.word.nunique() == pairs.task.nunique() == n_pairs > 1:
+        return "another name of the tasks"
+    if len(column.words) <= MOST_CATEGORIES:
+        return ""
     odd = np.isnan(column.numbers(PLAIN)) & ~column.usual & ~column.empty
     if column.counts[odd].sum() < len(column.codes) / 2:
         return f"numbers but for {column.named(odd)}"

@@ -94,6 +94,20 @@ def test_the_quick_models_answer_first(folder, capsys):
     assert printed.out.count("Mean RMSE over") == 1  # the whole one
 
 
+@pytest.mark.filterwarnings("always")
+def test_warnings_are_lines_without_code(folder, capsys):
+    frame = pd.read_csv("sales.csv")
+    frame.iloc[::13, frame.columns.get_loc("store")] = [
+        f"lone{i}" for i in range(len(frame.iloc[::13]))
+    ]
+    frame.to_csv("lonely.csv", index=False)
+    names = ["--task", "store", "--target", "sales", "--models", "BayesianLinear"]
+    flags = [*names, "--max-iter", "2", "--shots", "2", "--folds", "2", "--no-report"]
+    assert main(["compare", "lonely.csv", *flags, "--quiet"]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "one row" in line]
+    assert len(told) == 1 and told[0].startswith("sklmeta: "), told
+
+
 def test_several_scores_and_markdown(folder, capsys):
     out = ["--shots", "1", "4", "--draws", "1", "--csv", "table.csv", "--no-report"]
     models = ["--models", "mixed model,BayesianLinear", "--scoring", "rmse,mae"]

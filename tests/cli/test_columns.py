@@ -341,6 +341,22 @@ def test_numbers_of_rows_are_left_out_and_named(name):
     assert make_table(read_file("table.csv"), **given).X.shape == (144, 1)
 
 
+def test_numbers_that_count_the_rows_are_left_out():
+    found = table(sales().assign(person=np.arange(1, 145), year=np.arange(144) // 2))
+    assert list(found.X) == ["price", "code", "year"]
+    assert "numbers of rows: person" in found.notes[0]
+    assert "person" in table(sales().assign(person=range(144)), features=["person"]).X
+
+
+def test_another_name_of_the_tasks_is_left_out():
+    frame = sales()
+    frame["town"] = frame.store.map(lambda name: f"town of {name}")
+    frame["region"] = frame.store.map(lambda name: "north" if name > "s05" else "south")
+    found = table(frame)
+    assert list(found.X) == ["price", "code", "region"]
+    assert "town (another name of the tasks)" in "".join(found.notes)
+
+
 @pytest.mark.parametrize("n_days", [30, 144])
 @pytest.mark.parametrize("form", ["%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y"])
 def test_few_and_many_dates_are_read_alike(n_days, form):
