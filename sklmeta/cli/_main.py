@@ -76,6 +76,16 @@ def _add_compare(commands: Any) -> None:
         ),
     )
     _add_data(compare)
+    _add_judging(compare)
+    compare.add_argument(
+        "--markdown", action="store_true", help="print the table as Markdown"
+    )
+    compare.add_argument("--report", default="report.html", metavar="FILE")
+    compare.add_argument("--no-report", action="store_true")
+    compare.add_argument("--csv", metavar="FILE", help="write the table here as well")
+
+
+def _add_judging(compare: argparse.ArgumentParser) -> None:
     compare.add_argument(
         "--shots",
         type=int,
@@ -98,9 +108,6 @@ def _add_compare(commands: Any) -> None:
         "(default: rmse or accuracy)",
     )
     compare.add_argument(
-        "--markdown", action="store_true", help="print the table as Markdown"
-    )
-    compare.add_argument(
         "--support",
         choices=["random", "stratified", "first"],
         help="which rows of a task are labelled (default: random); 'stratified': of "
@@ -113,9 +120,6 @@ def _add_compare(commands: Any) -> None:
     )
     compare.add_argument("--folds", type=int, default=None, help="default: 5")
     compare.add_argument("--draws", type=int, default=3, help="supports per task")
-    compare.add_argument("--report", default="report.html", metavar="FILE")
-    compare.add_argument("--no-report", action="store_true")
-    compare.add_argument("--csv", metavar="FILE", help="write the table here as well")
 
 
 def _models() -> str:
