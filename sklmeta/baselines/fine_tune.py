@@ -16,6 +16,7 @@ from torch import nn
 from sklmeta._compat import Interval, StrOptions
 from sklmeta.baselines.fine_tune_learner import HEADS, TUNED, FineTuneLearner
 from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.estimator.likelihoods import LikelihoodMixin
 from sklmeta.estimator.meta import BaseMetaEstimator
 from sklmeta.learners.learner import TaskSpec
 
@@ -167,7 +168,7 @@ class FineTuneClassifier(MetaClassifierMixin, _FineTuneParameters):
     _parameter_constraints = {"head": [StrOptions(set(HEADS))]}
 
 
-class FineTuneRegressor(MetaRegressorMixin, _FineTuneParameters):
+class FineTuneRegressor(LikelihoodMixin, MetaRegressorMixin, _FineTuneParameters):
     """A network trained on the rows of all tasks as one, then tuned on a support.
 
     Plain training on minibatches, without episodes. `adapt` takes gradient steps from
@@ -201,9 +202,9 @@ class FineTuneRegressor(MetaRegressorMixin, _FineTuneParameters):
     `hidden_layer_sizes` and `activation`; the training's `max_iter`, ``lr=0.01``,
     `lr_schedule`, ``optimizer="AdamW"``, `optimizer_params`, ``weight_decay=1.0``,
     `max_grad_norm`, `chunk_size`, `early_stopping`, `validation_fraction`,
-    `n_iter_no_change` and `callbacks`; and for `standardize`, `transductive`, `device`,
-    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
-    `accelerator` and `warm_start`.
+    `n_iter_no_change` and `callbacks`; and for `likelihood`, `standardize`,
+    `transductive`, `device`, `compile`, `n_threads`, `random_state`, `verbose`,
+    `max_time`, `checkpoint_dir`, `accelerator` and `warm_start`.
 
     Attributes
     ----------

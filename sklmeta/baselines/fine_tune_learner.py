@@ -21,7 +21,8 @@ from sklmeta.episodes.source import EpisodeSource
 from sklmeta.learners.engine import Engine, Parameters, stack_parameters
 from sklmeta.learners.inner_loop import gradient_step, guarded_inner_loop
 from sklmeta.learners.learner import Learner, State, TaskSpec
-from sklmeta.learners.losses import or_one, row_loss
+from sklmeta.learners.likelihoods import likelihood_of, loss_of, support_loss_of
+from sklmeta.learners.losses import or_one
 from sklmeta.learners.task_spec import width_of
 
 HEADS = ("linear", "cosine")
@@ -69,6 +70,7 @@ class FineTuneLearner(Learner):
         batch_size: int = 128,
     ):
         super().__init__(spec)
+        self.likelihood = likelihood_of(spec, predicts_spread=False)
         if head not in HEADS:
             raise ValueError(f"head must be in {HEADS}, got {head!r}.")
         if tune not in TUNED:
@@ -118,10 +120,11 @@ class FineTuneLearner(Learner):
     def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
         """Loss of the pooled network; in evaluation mode, that after tuning."""
         if not self.training:
-            return super().meta_loss(episodes)
+            support, query = episodes
+            return loss_of(self, self.predict(self.adapt(support), query.X), query)
         rows = episodes.query
         head = self._pooled_head(len(rows.X))
-        return row_loss(self._outputs(head, self.encode(rows.X)), rows)
+        return loss_of(self, self._outputs(head, self.encode(rows.X)), rows)
 
     # Tuning -------------------------------------------------------------------
 
@@ -140,7 +143,8 @@ class FineTuneLearner(Learner):
 
         def loss_function(parameters: Parameters) -> Tensor:
             Z = self._features(parameters, support.X) if self.tunes_all else features
-            loss = row_loss(self._outputs({**parameters, **absent}, Z), support)
+            output = self._outputs({**parameters, **absent}, Z)
+            loss = support_loss_of(self, output, support)
             if not self.alpha:
                 return loss
             moved = [

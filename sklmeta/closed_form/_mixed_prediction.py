@@ -62,6 +62,10 @@ class MixedPrediction(QuantilesMixin):
         assert isinstance(self._model, LinearMixedModel)
         return self._model
 
+    @property
+    def _least_target(self) -> float:
+        return -np.inf if self._family is None else 0.0
+
     def _predict(
         self, X: NDArray, codes: IntArray, model: TaskCoefficients | Posterior
     ) -> NDArray[Any]:

@@ -211,7 +211,9 @@ class CalibrationMixin:
         sizes, which = np.unique(self._calibrated_size(shots), return_inverse=True)
         quantiles = np.array([self._quantile(int(k), coverage) for k in sizes])
         half = (quantiles[which] * std).astype(mean.dtype)
-        return np.column_stack([mean - half, mean + half])
+        # The score of an interval is the same where nothing that can be is cut off.
+        least = getattr(self, "_least_target", -np.inf)
+        return np.column_stack([np.maximum(mean - half, least), mean + half])
 
     def _quantile(self, size: int, coverage: float) -> float:
         assert self._calibration is not None, "checked by the callers"

@@ -12,16 +12,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_softmax, ndtri, softmax
+from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from sklmeta._compat import Interval
 from sklmeta.data.codes import IntArray
 from sklmeta.data.rows import RowTable
 from sklmeta.estimator.base import AdaptableEstimator
+from sklmeta.estimator.likelihoods import deviations, means, quantiles
 from sklmeta.estimator.naming import says_what_it_takes
 from sklmeta.estimator.quantiles import QuantilesMixin
 from sklmeta.estimator.state import Fitted, TaskModels
+from sklmeta.learners.likelihoods import LOG_LINKS
 from sklmeta.learners.torch_state import as_if_alone
 
 
@@ -35,6 +37,7 @@ class PartOfMetaEstimator:
     _shaped: Callable[[NDArray], NDArray]
     _fitted: Fitted
     _several_targets: bool
+    _of_learner: Callable[..., Any]
     classes_: NDArray
 
 
@@ -122,8 +125,13 @@ class MetaRegressorMixin(PartOfMetaEstimator, RegressorMixin):
         return self._mean(outputs)
 
     def _mean(self, outputs: NDArray) -> NDArray:
-        scaling, dtype = self._fitted.y_scaling, self._fitted.dtype
-        return scaling.undo(self._part(outputs, 0)).astype(dtype)
+        fitted = self._fitted
+        given = fitted.likelihood, fitted.y_scaling, self._part(outputs, 0)
+        return means(*given).astype(fitted.dtype)
+
+    @property
+    def _least_target(self) -> float:
+        return 0.0 if self._fitted.likelihood in LOG_LINKS else -np.inf
 
     def _part(self, outputs: NDArray, i: int) -> NDArray:
         """The means, or what comes after them, of one target or of several."""
@@ -172,12 +180,20 @@ class PredictiveStdMixin(QuantilesMixin, MetaRegressorMixin):
         return (mean, self._shaped(self._std(outputs))) if return_std else mean
 
     def _std(self, outputs: NDArray) -> NDArray:
-        std = np.exp(0.5 * self._part(outputs, 1)) * self._fitted.y_scaling.unit
-        return std.astype(self._fitted.dtype)
+        fitted, parts = self._fitted, (self._mean(outputs), self._part(outputs, 1))
+        std = deviations(fitted.likelihood, fitted.y_scaling, *parts)
+        return std.astype(fitted.dtype)
 
     def _quantiles(
         self, X: NDArray, codes: IntArray, model: TaskModels, levels: NDArray
     ) -> NDArray:  # shape: (n_samples, n_q) or (n_samples, n_targets, n_q)
         outputs = self._outputs(X, codes, model)
-        mean, std = self._mean(outputs)[..., None], self._std(outputs)[..., None]
-        return mean + std * ndtri(levels).astype(mean.dtype)
+        parts = self._mean(outputs), self._std(outputs), self._part(outputs, 1)
+        name, df = self._fitted.likelihood, None
+        if name == "student_t":
+            df = float(self._of_learner(_degrees))
+        return quantiles(name, *parts, df, levels)
+
+
+def _degrees(learner: Any) -> Any:
+    return learner.likelihood.degrees()

@@ -29,11 +29,13 @@ from sklmeta.episodes.gather import gather_episodes
 from sklmeta.episodes.rows import Episodes
 from sklmeta.episodes.sampler import training_support
 from sklmeta.episodes.source import EpisodeOptions, make_source, rows_to_learn_from
+from sklmeta.estimator.likelihoods import mean_scaling
 from sklmeta.estimator.parameters import Parameters
 from sklmeta.estimator.state import Fitted
 from sklmeta.exceptions import warn
 from sklmeta.learners.encoders import unsaved_tensors
 from sklmeta.learners.learner import Learner
+from sklmeta.learners.likelihoods import LOG_LINKS
 from sklmeta.learners.torch_state import intra_op_threads, seeded_torch, to_numpy
 from sklmeta.mixed_models.class_scaling import class_scaling
 from sklmeta.mixed_models.start import mixed_class_start, mixed_start
@@ -78,6 +80,7 @@ class MetaTraining:
     ):
         self.params, self.table = params, table
         self.device, self.seed, self.is_first = device, seed, before is None
+        self.likelihood = getattr(params, "likelihood", "gaussian")
         self.dtype = "float32" if table.X.dtype == np.float32 else "float64"
         if before is None:
             self.x_scaling, self.y_scaling = self._scalings()
@@ -109,6 +112,8 @@ class MetaTraining:
         y_scaling = none
         if is_regression:
             y_scaling = Scaling.of(table.y[rows])._replace(cuts=False)
+            if self.likelihood in LOG_LINKS:
+                y_scaling = mean_scaling(table.y[rows])
         if table.X.ndim != 2:
             return none, y_scaling
         # A module of the user's may know its columns; the default one knows none.
@@ -160,6 +165,11 @@ class MetaTraining:
     def _start(self, learner: Learner) -> None:
         """Let a learner that can start from a mixed model do so, if it is asked to."""
         table, rows = self.table, self.source.rows
+        likelihood = getattr(learner, "likelihood", None)
+        if likelihood is not None and self.is_first:
+            likelihood.set_unit(torch.as_tensor(self.y_scaling.unit))
+        if self.likelihood in LOG_LINKS:
+            return  # a linear mixed model's line is that of the mean, not its logarithm
         wanted = getattr(self.params, "start", None) is not None and self.is_first
         if not wanted or table.one_table or table.X.ndim != 2:
             return
@@ -193,6 +203,7 @@ class MetaTraining:
             self.y_scaling,
             self.learner_seed,
             table.n_targets,
+            self.likelihood,
         )
 
 

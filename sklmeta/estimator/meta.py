@@ -38,6 +38,7 @@ from sklmeta.estimator.adaptation import (
 )
 from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.estimator.fitting import EpochCallbacks, MetaTraining, warn_of_lost
+from sklmeta.estimator.likelihoods import check_family
 from sklmeta.estimator.parameters import Parameters
 from sklmeta.estimator.state import Fitted, LearnerPool, TaskModels
 from sklmeta.estimator.stopping import FoldInterrupted, choose_updates
@@ -102,6 +103,7 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
         table = self._fit_table(X, y, task)
         if table.kind == TaskKind.REGRESSION:
             table = table._replace(y=table.y.astype(np.float64, copy=False))
+            check_family(getattr(self, "likelihood", "gaussian"), table.y)
         elif table.kind == TaskKind.OWN:
             check_ways(table, self.n_way)
         before = self._warm_start_from(table)
@@ -183,6 +185,11 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
             and not np.array_equal(np.asarray(table.classes), self.classes_)
         ):
             raise ValueError("warm_start=True goes on with the same classes only.")
+        if getattr(self, "likelihood", "gaussian") != self._fitted.likelihood:
+            raise ValueError(
+                "warm_start=True goes on with the likelihood of before, "
+                f"{self._fitted.likelihood!r}."
+            )
         if table.n_targets != self._fitted.n_targets:
             raise ValueError(
                 f"warm_start=True goes on with {self._fitted.n_targets} target(s), but "
@@ -216,7 +223,12 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
             )
 
     def _assemble_learner(
-        self, kind: str, input_shape: tuple[int, ...], n_classes: int, n_targets: int
+        self,
+        kind: str,
+        input_shape: tuple[int, ...],
+        n_classes: int,
+        n_targets: int,
+        likelihood: str | None = None,
     ) -> Learner:
         encoder, width = build_encoder(
             self.module,
@@ -225,7 +237,10 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
             self.hidden_layer_sizes,
             self.activation,
         )
-        spec = TaskSpec(TaskKind(kind), input_shape, width, n_classes, n_targets)
+        if likelihood is None:
+            likelihood = getattr(self, "likelihood", "gaussian")
+        given = TaskKind(kind), input_shape, width, n_classes, n_targets, likelihood
+        spec = TaskSpec(*given)
         return self._make_learner(spec, encoder)
 
     def _restore_learner(self, fitted: Fitted) -> Learner:
@@ -233,7 +248,11 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
         # As in `fit`: not all that a module draws need be in its state dict.
         with own_generator(fitted.seed):
             learner = self._assemble_learner(
-                fitted.kind, fitted.input_shape, fitted.n_classes, fitted.n_targets
+                fitted.kind,
+                fitted.input_shape,
+                fitted.n_classes,
+                fitted.n_targets,
+                fitted.likelihood,
             )
         device, dtype = resolve_device(self.device), torch_dtype(fitted.dtype)
         learner.to(device, dtype)
@@ -269,6 +288,7 @@ class BaseMetaEstimator(CallbackSupportMixin, Parameters, AdaptableEstimator):
         fitted = self._fitted
         self._check_features(table.X, LARGEST_UNSCALED)
         if table.class_index is None:
+            check_family(fitted.likelihood, table.y)
             check_targets(table.y, fitted.y_scaling, fitted.dtype)
         with self._lent_learner() as learner:
             device = resolve_device(self.device)

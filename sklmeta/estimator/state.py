@@ -43,6 +43,7 @@ class Fitted(NamedTuple):
     y_scaling: Scaling
     seed: int = 0  # of the learner's first weights; early versions forgot it
     n_targets: int = 1  # of every row, in regression
+    likelihood: str = "gaussian"
 
     @classmethod
     def restore(cls, plain: Mapping[str, Any]) -> Fitted:

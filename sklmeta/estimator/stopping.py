@@ -23,7 +23,8 @@ from sklmeta.estimator.fitting import MetaTraining, held_out_episodes
 from sklmeta.estimator.parameters import Parameters
 from sklmeta.estimator.upkeep import FitUpkeep
 from sklmeta.learners.learner import Learner
-from sklmeta.learners.losses import masked_mean, of_targets, row_loss, summed
+from sklmeta.learners.likelihoods import loss_of
+from sklmeta.learners.losses import masked_mean, of_targets, summed
 from sklmeta.training.loop import TrainingResult, Upkeep
 from sklmeta.training.net import UPDATES_PER_EPOCH
 
@@ -186,10 +187,11 @@ def _curve(
 
 
 def _losses(learner: Learner, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
-    """Root mean squared errors, or the loss of classes."""
+    """Root mean squared errors, or the loss of classes, counts and amounts."""
     support, query = episodes
     output = learner.predict(learner.adapt(support), query.X)
-    if learner.spec.kind != TaskKind.REGRESSION:
-        return row_loss(output, query)
+    has_own = getattr(learner, "likelihood", None) is not None
+    if has_own or learner.spec.kind != TaskKind.REGRESSION:
+        return loss_of(learner, output, query)
     mean, _ = of_targets(output, query.y)
     return masked_mean(summed((mean - query.y).square()), query.mask).sqrt()

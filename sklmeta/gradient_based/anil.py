@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sklmeta._compat import StrOptions
 from sklmeta.episodes.rows import Episodes, Rows, of_tasks
 from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.estimator.likelihoods import LikelihoodMixin
 from sklmeta.gradient_based.inner_parameters import InnerLoopParameters
 from sklmeta.learners.dense.head import (
     descend_head,
@@ -25,9 +26,10 @@ from sklmeta.learners.inner_loop import (
     gradient_step,
     guard_wild_tasks,
     guarded_inner_loop,
+    loss_gradients,
 )
 from sklmeta.learners.learner import Learner, State, TaskSpec
-from sklmeta.learners.losses import row_loss
+from sklmeta.learners.likelihoods import likelihood_of, loss_of, support_loss_of
 from sklmeta.learners.network import HEAD_INITS, learned_head, prototype_head
 
 
@@ -64,6 +66,7 @@ class ANILLearner(Learner):
         head_init: str = "prototypes",
     ):
         super().__init__(spec)
+        self.likelihood = likelihood_of(spec, predicts_spread=False)
         self.encoder = encoder
         self.steps = Steps(inner_lr, inner_steps, first_order)
         self.adapt_steps = inner_steps if adapt_steps is None else adapt_steps
@@ -93,6 +96,8 @@ class ANILLearner(Learner):
         with torch.no_grad():
             support = self._features(support)
             start = self.start(support)
+        if self.likelihood is not None:
+            return self._guarded_descent(start, support)
         steps = self.steps._replace(n_steps=self.adapt_steps)
         head, losses = descend_head(start, support, steps)
         return guard_wild_tasks(
@@ -103,17 +108,18 @@ class ANILLearner(Learner):
         )
 
     def _guarded_descent(self, start: Tensor, support: Rows) -> State:
-        def loss(parameters: State) -> Tensor:
-            return row_loss(torch.bmm(support.X, parameters["head"]), support)
-
         state, n_guarded = guarded_inner_loop(
-            loss,
+            partial(self._support_loss, support=support),
             {"head": start},
             partial(gradient_step, lr=self.steps.lr),
             self.adapt_steps,
             n_trained_steps=self.steps.n_steps,
         )
         return {**state, "n_guarded": n_guarded}
+
+    def _support_loss(self, parameters: State, support: Rows) -> Tensor:
+        output = torch.bmm(support.X, parameters["head"])
+        return support_loss_of(self, output, support)
 
     def predict(self, state: State, X: Tensor) -> Tensor:
         return torch.bmm(with_constant(self.encode(X)), state["head"])
@@ -128,7 +134,18 @@ class ANILLearner(Learner):
             n_support = support.X.shape[1]
             support = support._replace(X=both[:, :n_support])
             query = query._replace(X=both[:, n_support:])
-        return head_query_loss(self.start(support), support, query, self.steps)
+        if self.likelihood is None:
+            return head_query_loss(self.start(support), support, query, self.steps)
+        with torch.enable_grad():
+            point, loss = (
+                self.start(support),
+                partial(self._support_loss, support=support),
+            )
+            for update in self.steps.updates():
+                graph = not self.steps.first_order
+                slopes = loss_gradients(loss, {"head": point}, create_graph=graph)
+                point = update({"head": point}, slopes)["head"]
+        return loss_of(self, torch.bmm(query.X, point), query)
 
     def _features(self, rows: Rows) -> Rows:
         return rows._replace(X=with_constant(self.encode(rows.X)))
@@ -232,7 +249,7 @@ class ANILClassifier(MetaClassifierMixin, _ANILParameters):
     _parameter_constraints = {"head_init": [StrOptions(set(HEAD_INITS))]}
 
 
-class ANILRegressor(MetaRegressorMixin, _ANILParameters):
+class ANILRegressor(LikelihoodMixin, MetaRegressorMixin, _ANILParameters):
     """Almost no inner loop: learned features, and gradient steps of the head alone.
 
     MAML without the steps of the encoder, which change its features little. The
@@ -260,9 +277,9 @@ class ANILRegressor(MetaRegressorMixin, _ANILParameters):
     ``n_query=30`` and `support`; the training's `meta_batch_size`, `max_iter`,
     ``lr=0.003``, `lr_schedule`, `optimizer`, `optimizer_params`, `weight_decay`,
     ``max_grad_norm=1.0``, `chunk_size`, `early_stopping`, `validation_fraction`,
-    `n_iter_no_change` and `callbacks`; and for `standardize`, `transductive`, `device`,
-    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
-    `accelerator` and `warm_start`.
+    `n_iter_no_change` and `callbacks`; and for `likelihood`, `standardize`,
+    `transductive`, `device`, `compile`, `n_threads`, `random_state`, `verbose`,
+    `max_time`, `checkpoint_dir`, `accelerator` and `warm_start`.
 
     Attributes
     ----------

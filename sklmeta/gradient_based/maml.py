@@ -14,6 +14,7 @@ from sklmeta._compat import Interval, StrOptions
 from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.estimator.likelihoods import LikelihoodMixin
 from sklmeta.gradient_based.inner_parameters import DescentParameters
 from sklmeta.learners.dense.descent import DenseDescent
 from sklmeta.learners.descent import Descent, GraphDescent, Steps, inner_path
@@ -259,7 +260,7 @@ class MAMLClassifier(MetaClassifierMixin, _MAMLParameters):
     _parameter_constraints = {"head_init": [StrOptions(set(HEAD_INITS))]}
 
 
-class MAMLRegressor(MetaRegressorMixin, _MAMLParameters):
+class MAMLRegressor(LikelihoodMixin, MetaRegressorMixin, _MAMLParameters):
     """Model-agnostic meta-learning: a start from which few gradient steps suffice.
 
     Meta-training differentiates through the gradient steps of adaptation. `adapt`
@@ -303,9 +304,9 @@ class MAMLRegressor(MetaRegressorMixin, _MAMLParameters):
     ``n_query=30`` and `support`; the training's `meta_batch_size`, `max_iter`,
     ``lr=0.003``, `lr_schedule`, `optimizer`, `optimizer_params`, `weight_decay`,
     ``max_grad_norm=1.0``, `chunk_size`, `early_stopping`, `validation_fraction`,
-    `n_iter_no_change` and `callbacks`; and for `standardize`, `transductive`, `device`,
-    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
-    `accelerator` and `warm_start`.
+    `n_iter_no_change` and `callbacks`; and for `likelihood`, `standardize`,
+    `transductive`, `device`, `compile`, `n_threads`, `random_state`, `verbose`,
+    `max_time`, `checkpoint_dir`, `accelerator` and `warm_start`.
 
     Attributes
     ----------

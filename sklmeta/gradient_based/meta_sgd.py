@@ -11,6 +11,7 @@ from torch import nn
 
 from sklmeta._compat import StrOptions
 from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.estimator.likelihoods import LikelihoodMixin
 from sklmeta.gradient_based.inner_parameters import DescentParameters
 from sklmeta.gradient_based.maml import MAMLLearner
 from sklmeta.learners.learner import TaskSpec
@@ -145,7 +146,7 @@ class MetaSGDClassifier(MetaClassifierMixin, _MetaSGDParameters):
     _parameter_constraints = {"head_init": [StrOptions(set(HEAD_INITS))]}
 
 
-class MetaSGDRegressor(MetaRegressorMixin, _MetaSGDParameters):
+class MetaSGDRegressor(LikelihoodMixin, MetaRegressorMixin, _MetaSGDParameters):
     """Meta-SGD: a start, and a step of every parameter's own, both learned.
 
     As MAML, but the learned step sizes tell adaptation in which direction to go, and
@@ -177,9 +178,9 @@ class MetaSGDRegressor(MetaRegressorMixin, _MetaSGDParameters):
     ``n_query=30`` and `support`; the training's `meta_batch_size`, `max_iter`,
     ``lr=0.003``, `lr_schedule`, `optimizer`, `optimizer_params`, `weight_decay`,
     ``max_grad_norm=1.0``, `chunk_size`, `early_stopping`, `validation_fraction`,
-    `n_iter_no_change` and `callbacks`; and for `standardize`, `transductive`, `device`,
-    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
-    `accelerator` and `warm_start`.
+    `n_iter_no_change` and `callbacks`; and for `likelihood`, `standardize`,
+    `transductive`, `device`, `compile`, `n_threads`, `random_state`, `verbose`,
+    `max_time`, `checkpoint_dir`, `accelerator` and `warm_start`.
 
     Attributes
     ----------

@@ -12,6 +12,7 @@ from torch import nn
 
 from sklmeta._compat import Interval, StrOptions
 from sklmeta.estimator.faces import MetaClassifierMixin, MetaRegressorMixin
+from sklmeta.estimator.likelihoods import LikelihoodMixin
 from sklmeta.gradient_based.inner_parameters import InnerLoopParameters
 from sklmeta.gradient_based.reptile_learner import INNER_OPTIMIZERS, ReptileLearner
 from sklmeta.learners.learner import TaskSpec
@@ -155,7 +156,7 @@ class ReptileClassifier(MetaClassifierMixin, _ReptileParameters):
     _parameter_constraints = {"head_init": [StrOptions(set(HEAD_INITS))]}
 
 
-class ReptileRegressor(MetaRegressorMixin, _ReptileParameters):
+class ReptileRegressor(LikelihoodMixin, MetaRegressorMixin, _ReptileParameters):
     """Reptile: a start that moves towards the weights that tasks are trained to.
 
     Each task of a meta-update is trained for a few minibatches of its support, as one
@@ -197,8 +198,8 @@ class ReptileRegressor(MetaRegressorMixin, _ReptileParameters):
     `support`; the training's `max_iter`, ``lr=1.0``, ``lr_schedule="linear"``,
     ``optimizer="SGD"``, `optimizer_params`, `weight_decay`, ``max_grad_norm=None``,
     `chunk_size`, `early_stopping`, `validation_fraction`, `n_iter_no_change` and
-    `callbacks`; and for `standardize`, `transductive`, `device`, `compile`,
-    `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
+    `callbacks`; and for `likelihood`, `standardize`, `transductive`, `device`,
+    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
     `accelerator` and `warm_start`.
 
     Attributes

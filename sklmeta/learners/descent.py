@@ -29,7 +29,7 @@ from sklmeta.learners.inner_loop import (
     scaled_step,
 )
 from sklmeta.learners.learner import Learner, State
-from sklmeta.learners.losses import row_loss
+from sklmeta.learners.likelihoods import loss_of
 from sklmeta.learners.network import AdaptedNetwork
 
 Rates = dict[str, Tensor]
@@ -128,8 +128,8 @@ class GraphDescent:
         support, query = episodes
         path = inner_path(learner, support, steps)
         if steps.weights is None:
-            return row_loss(learner.run(path[-1], query.X), query)
-        losses = [row_loss(learner.run(point, query.X), query) for point in path]
+            return loss_of(learner, learner.run(path[-1], query.X), query)
+        losses = [loss_of(learner, learner.run(p, query.X), query) for p in path]
         weighted = [w * v for w, v in zip(steps.weights, losses, strict=True)]
         return torch.stack(weighted).sum(0)
 

@@ -26,7 +26,8 @@ from sklmeta.learners.encoders import (
 )
 from sklmeta.learners.engine import Engine, Parameters, linear_stack, looped
 from sklmeta.learners.learner import Learner, State, TaskSpec
-from sklmeta.learners.losses import or_one, row_loss
+from sklmeta.learners.likelihoods import likelihood_of, loss_of, support_loss_of
+from sklmeta.learners.losses import or_one
 from sklmeta.learners.task_spec import width_of
 
 ENGINES = ("auto", "adjoint", "batched", "vmap", "loop")
@@ -95,7 +96,14 @@ class AdaptedNetwork(Learner):
             name: encoder.get_submodule(name.rpartition(".")[0])
             for name in self._adapted
         }
-        self.dense = self._dense_layers() if engine in ("auto", "adjoint") else None
+        self.likelihood = likelihood_of(spec, predicts_spread=False)
+        by_hand = engine in ("auto", "adjoint") and self.likelihood is None
+        self.dense = self._dense_layers() if by_hand else None
+        if engine == "adjoint" and self.likelihood is not None:
+            raise ValueError(
+                f"engine='adjoint' has no likelihood={spec.likelihood!r}; use "
+                "engine='auto'."
+            )
         if engine == "adjoint" and self.dense is None:
             raise ValueError(
                 "engine='adjoint' takes a Sequential of Linear layers, each followed "
@@ -210,7 +218,8 @@ class AdaptedNetwork(Learner):
         # Validation judges what `adapt` and `predict` do, task by task.
         losses = []
         for support, query in map(without_padding, split_episodes(episodes, 1)):
-            losses.append(row_loss(self.predict(self.adapt(support), query.X), query))
+            output = self.predict(self.adapt(support), query.X)
+            losses.append(loss_of(self, output, query))
         return torch.cat(losses)
 
     def predict(self, state: State, X: Tensor) -> Tensor:
@@ -219,7 +228,7 @@ class AdaptedNetwork(Learner):
     def support_loss(
         self, parameters: Parameters, support: Rows
     ) -> Tensor:  # shape: (n_tasks,)
-        return row_loss(self.run(parameters, support.X), support)
+        return support_loss_of(self, self.run(parameters, support.X), support)
 
     def run(
         self,

@@ -30,6 +30,9 @@ class TaskSpec(NamedTuple):
 
     n_targets : int, default=1
         Numbers to predict of every row, in regression.
+
+    likelihood : str, default="gaussian"
+        Distribution of a number about its prediction.
     """
 
     kind: TaskKind | str
@@ -37,6 +40,7 @@ class TaskSpec(NamedTuple):
     n_features_out: int
     n_classes: int
     n_targets: int = 1
+    likelihood: str = "gaussian"
 
     @property
     def target_shape(self) -> tuple[int, ...]:

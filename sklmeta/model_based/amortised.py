@@ -14,11 +14,11 @@ from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows, empty_some_supports
 from sklmeta.learners.encoders import MLP
 from sklmeta.learners.learner import State, TaskSpec
+from sklmeta.learners.likelihoods import likelihood_of, loss_of
 from sklmeta.learners.losses import (
     gaussian_nll,
     masked_mean,
     of_targets,
-    row_loss,
     summed,
 )
 from sklmeta.learners.raw_features import RawFeaturesLearner
@@ -84,7 +84,7 @@ class AmortisedLearner(RawFeaturesLearner):
     """
 
     takes_weights = True
-    decayed = "(?!level|log_level_strength)"  # the network's weights
+    decayed = "(?!level|log_level_strength|likelihood)"  # the network's weights
 
     def __init__(
         self,
@@ -98,9 +98,10 @@ class AmortisedLearner(RawFeaturesLearner):
         super().__init__(spec, encoder)
         self.beta, self.min_noise = beta, min_noise
         self.row_width = self.n_encoded + self.n_raw
+        self.likelihood = likelihood_of(spec, predicts_spread=True)
         self.skip: MixedSkip | MixedSkips | None = None
         self.class_skip: MixedClassSkip | None = None
-        skips = skips and self.uses_raw
+        skips = skips and self.uses_raw and not self.has_log_link
         if spec.kind != TaskKind.REGRESSION:
             if skips and spec.kind == TaskKind.SHARED and spec.n_classes > 1:
                 self.class_skip = MixedClassSkip(self.n_raw, spec.n_classes)
@@ -113,6 +114,15 @@ class AmortisedLearner(RawFeaturesLearner):
         else:
             self.level = nn.Parameter(torch.zeros(spec.target_shape))  # mu
             self.log_level_strength = nn.Parameter(torch.tensor(-1.0))  # log kappa
+
+    @property
+    def has_log_link(self) -> bool:
+        """Whether levels and means are logarithms."""
+        return self.likelihood is not None and self.likelihood.has_log_link
+
+    def seen(self, y: Tensor) -> Tensor:
+        """Targets as the reference, and the network, take them."""
+        return y if self.likelihood is None else self.likelihood.as_seen(y)
 
     @property
     def has_skip(self) -> bool:
@@ -145,8 +155,10 @@ class AmortisedLearner(RawFeaturesLearner):
             return self.skip.adapt(support)
         strength = self.log_level_strength.exp()
         mask = support.mask if support.y.ndim == 2 else support.mask[..., None]
-        total = (support.y * mask).sum(1) + strength * self.level
-        return {"level": total / (mask.sum(1) + strength)}
+        level = self.level.exp() if self.has_log_link else self.level
+        total = (support.y * mask).sum(1) + strength * level
+        level = total / (mask.sum(1) + strength)
+        return {"level": level.log() if self.has_log_link else level}
 
     def reference(
         self,
@@ -194,14 +206,20 @@ class AmortisedLearner(RawFeaturesLearner):
             compiler.give_up("the mixed model of classes is not compiled")
         return super().accumulate(episodes, scale)
 
+    def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
+        """Loss of the query; a regressor's rows are weighted in training."""
+        support, query = episodes
+        return self.query_loss(self.predict(self.adapt(support), query.X), query)
+
     def query_loss(
         self,
         output: Tensor,  # shape: (n_tasks, n_rows, n_outputs)
         query: Rows,
     ) -> Tensor:  # shape: (n_tasks,)
-        """`learner.row_loss`, weighted with `beta` while a regressor trains."""
-        if not self.training or self.spec.kind != TaskKind.REGRESSION:
-            return row_loss(output, query)
+        """Its loss, weighted with `beta` while a normal regressor trains."""
+        own = self.likelihood is not None
+        if own or not self.training or self.spec.kind != TaskKind.REGRESSION:
+            return loss_of(self, output, query)
         mean, log_variance = of_targets(output, query.y)
         assert log_variance is not None
         loss = gaussian_nll(mean, log_variance, query.y)

@@ -17,6 +17,7 @@ from sklmeta._compat import Interval, StrOptions
 from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
+from sklmeta.estimator.likelihoods import LikelihoodMixin
 from sklmeta.learners.learner import ACTIVATION_BYTES, Learner, State, TaskSpec
 from sklmeta.learners.task_spec import width_of
 from sklmeta.model_based._started import StartedEstimator
@@ -118,7 +119,7 @@ class NeuralProcessLearner(AmortisedLearner):
         features = self.row_inputs(support.X, reference)
         labels = [features]
         if isinstance(reference, Reference):
-            labels.append(reference.deviation(support.y))
+            labels.append(reference.deviation(self.seen(support.y)))
         elif self.spec.kind == TaskKind.SHARED:
             one_hot = F.one_hot(support.y, self.spec.n_classes)
             labels.append(one_hot.to(features.dtype))
@@ -166,11 +167,6 @@ class NeuralProcessLearner(AmortisedLearner):
         # slowly, where a linear log-variance overflows.
         noise = self.min_noise + F.softplus(spread)
         return torch.cat([mean, 2 * noise.log()], dim=-1)
-
-    def meta_loss(self, episodes: Episodes) -> Tensor:  # shape: (n_tasks,)
-        """Loss of the query; a regressor's rows are weighted in training."""
-        support, query = episodes
-        return self.query_loss(self.predict(self.adapt(support), query.X), query)
 
     def auto_chunk_size(self, episodes: Episodes) -> int:
         """See the base class; here the decoder's activations are the largest."""
@@ -220,7 +216,9 @@ class _NeuralProcessParameters(StartedEstimator):
         )
 
 
-class NeuralProcessRegressor(PredictiveStdMixin, _NeuralProcessParameters):
+class NeuralProcessRegressor(
+    LikelihoodMixin, PredictiveStdMixin, _NeuralProcessParameters
+):
     """Conditional neural process: a support set in, a function out.
 
     Every support row is encoded together with its target, the results are aggregated,
@@ -256,8 +254,8 @@ class NeuralProcessRegressor(PredictiveStdMixin, _NeuralProcessParameters):
     ``lr=0.003``, `lr_schedule`, ``optimizer="AdamW"``, `optimizer_params`,
     ``weight_decay=0.3``, ``max_grad_norm=1.0``, `chunk_size`,
     ``early_stopping="folds"``, `validation_fraction`, `n_iter_no_change` and
-    `callbacks`; and for `standardize`, `transductive`, `device`, `compile`,
-    `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
+    `callbacks`; and for `likelihood`, `standardize`, `transductive`, `device`,
+    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
     `accelerator` and `warm_start`.
 
     Attributes

@@ -18,6 +18,7 @@ from sklmeta._compat import Interval
 from sklmeta.data.kinds import TaskKind
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.estimator.faces import MetaClassifierMixin, PredictiveStdMixin
+from sklmeta.estimator.likelihoods import LikelihoodMixin
 from sklmeta.learners.learner import Learner, State, TaskSpec
 from sklmeta.learners.losses import or_one
 from sklmeta.model_based._started import StartedEstimator
@@ -162,7 +163,8 @@ class TransformerNeuralProcessLearner(AmortisedLearner):
     ) -> Tensor:  # shape: (n_tasks, n_rows, d_model)
         reference = self.reference(state, support.X)
         if isinstance(reference, Reference):
-            return self.is_support + self.embed_target(reference.deviation(support.y))
+            deviation = reference.deviation(self.seen(support.y))
+            return self.is_support + self.embed_target(deviation)
         if self.spec.kind == TaskKind.SHARED:
             return self.is_support + self.embed_class(support.y)
         return self.is_support
@@ -220,7 +222,9 @@ class _TransformerParameters(StartedEstimator):
         )
 
 
-class TransformerNeuralProcessRegressor(PredictiveStdMixin, _TransformerParameters):
+class TransformerNeuralProcessRegressor(
+    LikelihoodMixin, PredictiveStdMixin, _TransformerParameters
+):
     """Transformer neural process: in-context learning, trained on your own tasks.
 
     Support rows attend to each other and query rows to the support, so adaptation is
@@ -250,8 +254,8 @@ class TransformerNeuralProcessRegressor(PredictiveStdMixin, _TransformerParamete
     ``lr=0.003``, `lr_schedule`, ``optimizer="AdamW"``, `optimizer_params`,
     ``weight_decay=0.3``, ``max_grad_norm=1.0``, `chunk_size`,
     ``early_stopping="folds"``, `validation_fraction`, `n_iter_no_change` and
-    `callbacks`; and for `standardize`, `transductive`, `device`, `compile`,
-    `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
+    `callbacks`; and for `likelihood`, `standardize`, `transductive`, `device`,
+    `compile`, `n_threads`, `random_state`, `verbose`, `max_time`, `checkpoint_dir`,
     `accelerator` and `warm_start`.
 
     Attributes
