@@ -260,11 +260,9 @@ def make_bunch(
     target: Any = frame[target_name]
     task: Any = frame[task_name]
     if not as_frame:
-        data, target, task = (
-            data.to_numpy(np.float64),
-            _to_array(target),
-            _to_array(task),
-        )
+        numbers = all(map(pd.api.types.is_numeric_dtype, data.dtypes))
+        data = data.to_numpy(np.float64 if numbers else object)
+        target, task = _to_array(target), _to_array(task)
     if return_X_y_task:
         return data, target, task
     return Bunch(

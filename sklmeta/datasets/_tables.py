@@ -60,7 +60,7 @@ flare        yes or no: whether there was one since the last visit: the other ta
 
 
 def load_store_sales(
-    *, return_X_y_task: bool = False
+    *, return_X_y_task: bool = False, as_frame: bool = True
 ) -> Bunch | tuple[pd.DataFrame, pd.Series[Any], pd.Series[Any]]:
     """Load weekly sales of 35 shops: dates, categories, gaps; regression.
 
@@ -77,16 +77,19 @@ def load_store_sales(
     ----------
     return_X_y_task : bool, default=False
         Return ``(data, target, task)`` instead of a Bunch.
+    as_frame : bool, default=True
+        Whether data, target and task are a DataFrame and Series, since columns are of
+        several kinds; else they are arrays, data of objects.
 
     Returns
     -------
     bunch : :class:`~sklearn.utils.Bunch`
         With the attributes
 
-        data : DataFrame of the features, as a csv file gives them
-        target : Series
-        task : Series
-        frame : DataFrame of all columns
+        data : DataFrame or array of the features, as a csv file gives them
+        target : Series or array
+        task : Series or array
+        frame : DataFrame of all columns, with `as_frame`
         feature_names, target_names : list of str
         task_name : str
         filename : str
@@ -107,11 +110,11 @@ def load_store_sales(
     >>> stores.task.nunique()
     35
     """
-    return _load("store_sales", "store", "sales", STORES, return_X_y_task)
+    return _load("store_sales", "store", "sales", STORES, return_X_y_task, as_frame)
 
 
 def load_machine_states(
-    *, return_X_y_task: bool = False
+    *, return_X_y_task: bool = False, as_frame: bool = True
 ) -> Bunch | tuple[pd.DataFrame, pd.Series[Any], pd.Series[Any]]:
     """Load sensor readings of 30 machines: four shared classes.
 
@@ -128,6 +131,9 @@ def load_machine_states(
     ----------
     return_X_y_task : bool, default=False
         Return ``(data, target, task)`` instead of a Bunch.
+    as_frame : bool, default=True
+        Whether data, target and task are a DataFrame and Series, since columns are of
+        several kinds; else they are arrays, data of objects.
 
     Returns
     -------
@@ -146,14 +152,19 @@ def load_machine_states(
     >>> sorted(y.unique())
     ['idle', 'jammed', 'normal', 'worn']
     """
-    return _load("machine_states", "machine", "state", MACHINES, return_X_y_task)
+    return _load(
+        "machine_states", "machine", "state", MACHINES, return_X_y_task, as_frame
+    )
 
 
 @validate_params(
     {"target": [StrOptions({"pain", "flare"})]}, prefer_skip_nested_validation=True
 )
 def load_patient_outcomes(
-    *, target: Literal["pain", "flare"] = "pain", return_X_y_task: bool = False
+    *,
+    target: Literal["pain", "flare"] = "pain",
+    return_X_y_task: bool = False,
+    as_frame: bool = True,
 ) -> Bunch | tuple[pd.DataFrame, pd.Series[Any], pd.Series[Any]]:
     """Load visits of 48 patients: a score and an event.
 
@@ -172,6 +183,9 @@ def load_patient_outcomes(
         Which outcome to predict; the other is not among the features.
     return_X_y_task : bool, default=False
         Return ``(data, target, task)`` instead of a Bunch.
+    as_frame : bool, default=True
+        Whether data, target and task are a DataFrame and Series, since columns are of
+        several kinds; else they are arrays, data of objects.
 
     Returns
     -------
@@ -191,9 +205,8 @@ def load_patient_outcomes(
     ['visit', 'age', 'sex', 'drug', 'dose_mg', 'crp']
     """
     other = {"pain", "flare"} - {target}
-    return _load(
-        "patient_outcomes", "patient", target, PATIENTS, return_X_y_task, other
-    )
+    answer = (return_X_y_task, as_frame)
+    return _load("patient_outcomes", "patient", target, PATIENTS, *answer, other)
 
 
 def _load(
@@ -202,6 +215,7 @@ def _load(
     target: str,
     descr: str,
     return_X_y_task: bool,
+    as_frame: bool,
     left_out: Collection[str] = (),
 ) -> Any:
     path = resources.files("sklmeta.datasets") / "tables" / f"{name}.csv"
@@ -213,7 +227,7 @@ def _load(
         target_name=target,
         task_name=task,
         descr=descr,
-        as_frame=True,
+        as_frame=as_frame,
         return_X_y_task=return_X_y_task,
         filename=str(path),
     )

@@ -6,6 +6,7 @@
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -44,6 +45,9 @@ def test_features_target_and_task_are_cut_from_the_frame(load):
     assert f"{rows.min()} to {rows.max()}" in " ".join(bunch.DESCR.split())
     assert f"{len(rows)} " in bunch.DESCR
     assert f"{len(X):,}" in load.__doc__
+    arrays = load(as_frame=False, return_X_y_task=True)
+    assert all(isinstance(array, np.ndarray) for array in arrays)
+    assert arrays[0].shape == X.shape and load(as_frame=False).frame is None
 
 
 def test_the_other_outcome_is_no_feature():
