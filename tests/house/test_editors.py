@@ -3,7 +3,7 @@
 jedi follows `dataclass_transform`, and so completes what an estimator and its bases
 declare. It does not run ``__init_subclass__``: its signature begins with the shared
 parameters, has an overridden one once for each class, and lacks those of a mixin that
-is a data class (`n_way`, `shared_classes`). The docstring names them all.
+is a data class (`n_way`, `shared_classes`, `likelihood`). The docstring names them all.
 """
 
 # Authors: The sklmeta developers
@@ -21,10 +21,12 @@ import pytest
 
 import sklmeta
 from sklmeta.estimator.faces import MetaClassifierMixin
+from sklmeta.estimator.likelihoods import LikelihoodMixin
 from sklmeta.estimator.parameters import Parameters
 
 ESTIMATORS = [n for n in sklmeta.__all__ if hasattr(getattr(sklmeta, n), "get_params")]
-UNSEEN = {field.name for field in fields(MetaClassifierMixin)}
+MIXINS = (MetaClassifierMixin, LikelihoodMixin)
+UNSEEN = {field.name for mixin in MIXINS for field in fields(mixin)}
 
 
 def defaults(cls):
