@@ -76,6 +76,10 @@ def refuse_unknown(owner: str, given: Iterable[str], known: list[str]) -> None:
 
 
 def _remedy(name: str, known: list[str]) -> str:
+    group, _, entry = name.partition("__")
+    if entry and f"{group}_params" in known:
+        given = f"{group}_params={{'{entry}': ...}}"
+        return f": give {given}, or use set_params({name}=...) afterwards."
     names = [ours for ours, theirs in ELSEWHERE.items() if name in theirs.split()]
     names = [ours for ours in names if ours in known]
     names = names or get_close_matches(name, known, n=1)

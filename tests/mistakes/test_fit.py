@@ -286,6 +286,11 @@ PARAMETERS = {
     "shots": Mistake(fit(shots=5), TypeError, "'n_shots'"),
     "seed": Mistake(fit(seed=0), TypeError, "'random_state'"),
     "a misspelling": Mistake(fit(max_itr=5), TypeError, "max_iter"),
+    "of the module": Mistake(
+        fit(module__width=5),
+        TypeError,
+        r"module_params=\{'width'|set_params\(module__width=",
+    ),
     "of a baseline": Mistake(
         lambda d: PerTask(Ridge(), seed=0), TypeError, "it takes estimator"
     ),
