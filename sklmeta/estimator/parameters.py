@@ -103,11 +103,13 @@ class Parameters(DeclaredParameters, BaseEstimator):
     early_stopping : bool or "folds", default=False
         True holds out tasks (with fewer than ten: rows of each; from one table: rows,
         or classes with `n_way`), stops when their loss no longer falls, and returns the
-        best epoch's weights. An epoch is at most 100 meta-updates. "folds" trains on
-        all tasks, for as many updates as predicted held-out tasks best when each of
-        three folds of tasks (five, of fewer than 30 tasks) was held out once; where
-        fewer are as good within a standard error, for fewer, down to none. It takes
-        four to six times as long. One table has no tasks to hold out.
+        best epoch's weights. An epoch is at most 100 meta-updates. With fewer than some
+        fifty tasks it may do more harm than good: those held out are not learned from,
+        and are too few to tell when to stop. "folds" trains on all tasks, for as many
+        updates as predicted held-out tasks best when each of three folds of tasks
+        (five, of fewer than 30 tasks) was held out once; where fewer are as good within
+        a standard error, for fewer, down to none. It takes four to six times as long.
+        One table has no tasks to hold out.
 
     validation_fraction : float, default=0.1
         Fraction to hold out with `early_stopping`.
@@ -116,7 +118,9 @@ class Parameters(DeclaredParameters, BaseEstimator):
         Epochs without improvement after which `early_stopping` stops.
 
     callbacks : list of skorch callbacks, default=None
-        Callbacks of the meta-training.
+        Callbacks of the meta-training. `fit` works on copies of them, as it leaves all
+        parameters alone; what one records, ``net.history.record("name", value)``, is in
+        `history_` afterwards.
 
     standardize : bool or "auto", default=True
         Whether to standardise X, and y of a regressor, by the training rows. With
@@ -194,7 +198,7 @@ class Parameters(DeclaredParameters, BaseEstimator):
         Meta-updates made.
 
     history_ : list of dict
-        Losses and seconds of every epoch.
+        Losses and seconds of every epoch, and what `callbacks` record.
 
     compile_time_ : float
         Seconds that compilation took, with ``compile=True``.

@@ -9,10 +9,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from sklmeta.training.watch import Deadline, Watch
+
+SKORCH_OWN = ("_batch_count", "_loss_best")
 
 OnEpoch = Callable[[dict[str, Tensor], list[dict[str, Any]]], bool]
 """Called with the weights and the history after every epoch; True stops."""
@@ -106,9 +109,7 @@ class Recorder(Callback):
         row = net.history[-1]
         self.n_iter += row["train_batch_count"]
         self.weights = copy_weights(net.module_)
-        kept = ("epoch", "train_loss", "valid_loss", "dur")
-        entry = {name: row[name] for name in kept if name in row}
-        self.history.append({**entry, "n_iter": self.n_iter})
+        self.history.append({**_kept(row), "n_iter": self.n_iter})
         if "valid_loss" in row:
             self.watch.progress.note(f"validation loss {row['valid_loss']:.4g}")
         stop, _ = self.watch.team.agree(self.on_epoch(self.weights, self.history))
@@ -142,3 +143,10 @@ def batch_listeners(callbacks: list[tuple[str, Any]]) -> dict[str, list[Any]]:
         ]
         for event in BATCH_EVENTS
     }
+
+
+def _kept(row: dict[str, Any]) -> dict[str, Any]:
+    """What an epoch's row says, callbacks of the user included, in plain Python."""
+    told = {n: v for n, v in row.items() if not n.endswith(SKORCH_OWN)}
+    plain = {n: v.item() if isinstance(v, np.generic) else v for n, v in told.items()}
+    return {n: v for n, v in plain.items() if isinstance(v, (bool, int, float, str))}

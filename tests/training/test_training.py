@@ -138,6 +138,18 @@ def test_skorch_callbacks_work(regression_tasks, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} >= {"params.pt", "history.json"}
 
 
+def test_what_a_callback_records_is_in_the_history(regression_tasks):
+    class Norm(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            net.history.record("norm", np.float64(len(net.history)))
+
+    X, y, task = regression_tasks
+    est = regressor(max_iter=200, callbacks=[Norm()]).fit(X, y, task=task)
+    assert [row["norm"] for row in est.history_] == [1, 2]
+    assert set(est.history_[0]) == {"epoch", "train_loss", "dur", "norm", "n_iter"}
+    assert {type(value) for value in est.history_[0].values()} == {int, float}
+
+
 def test_step_size_follows_a_callback(regression_tasks):
     rates = []
 
