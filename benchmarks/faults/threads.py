@@ -5,7 +5,8 @@
 Each thread adapts copies of the same fitted estimators to its own tasks and predicts,
 `n_each` times, while another thread fits. What they find must be what one thread found;
 the caller's random streams must not have moved; a process that is forked in the middle
-must come to its end.
+must come to its end. scikit-learn's ridge, which has no lock, tells how long a thread
+waits for a core and for Python among so many.
 """
 
 # Authors: The sklmeta developers
@@ -24,13 +25,39 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
+from sklearn.linear_model import Ridge
 
 import sklmeta
 from benchmarks.shared.report import write_report
 from sklmeta.datasets import make_linear_tasks
+from sklmeta.learners import engine, torch_state
 
 N_THREADS, N_TASKS = 32, 64
 LIMIT = 60.0
+
+
+class TimedLock:
+    """A lock that knows how long anybody has waited for it."""
+
+    def __init__(self, lock: Any):
+        self.lock = lock
+        self.waits = [0.0]
+
+    def __enter__(self) -> None:
+        start = time.perf_counter()
+        self.lock.acquire()
+        self.waits.append(time.perf_counter() - start)
+
+    def __exit__(self, *error: object) -> None:
+        self.lock.release()
+
+
+LOCKS = {
+    "_GENERATOR_LOCK": torch_state,
+    "_THREADS_LOCK": torch_state,
+    "_SDPA_LOCK": engine,
+}
 
 
 def models() -> dict[str, Any]:
@@ -44,12 +71,15 @@ def models() -> dict[str, Any]:
         "MAML": sklmeta.MAMLRegressor(**few),
         "transformer": sklmeta.TransformerNeuralProcessRegressor(**no_folds),
     }
-    return {name: model.fit(X, y, task=task) for name, model in made.items()}
+    fitted = {name: model.fit(X, y, task=task) for name, model in made.items()}
+    return {"scikit-learn's ridge": Ridge(), **fitted}
 
 
 def answer(model: Any, number: int) -> Any:
     rng = np.random.default_rng(number)
     X, y, asked = rng.normal(size=(5, 5)), rng.normal(size=5), rng.normal(size=(3, 5))
+    if isinstance(model, Ridge):
+        return clone(model).fit(X, y).predict(asked)
     return sklmeta.adapted(model, X, y).predict(asked)
 
 
@@ -101,25 +131,28 @@ def fork_ends(model: Any) -> bool:
 
 def row(name: str, model: Any, n_each: int) -> str:
     expected = [answer(model, number) for number in range(N_TASKS)]
+    locks = [getattr(home, lock) for lock, home in LOCKS.items()]
+    for lock in locks:
+        lock.waits = [0.0]
     done = threading.Event()
-    fitting = threading.Thread(target=fit_until, args=(done,))
     before = streams()
     start = time.perf_counter()
-    fitting.start()
-    with ThreadPoolExecutor(N_THREADS) as pool:
+    with ThreadPoolExecutor(N_THREADS + 1) as pool:
+        fitting = pool.submit(fit_until, done)
         jobs = [
             pool.submit(work, model, seed, n_each, expected)
             for seed in range(N_THREADS)
         ]
         forked = fork_ends(model)
         said = [job.result() for job in jobs]
-    taken = time.perf_counter() - start
-    done.set()
-    fitting.join()
+        taken = time.perf_counter() - start
+        done.set()
+        fitting.result()
     same = streams() == before
     cells = (
         *(name, f"{N_THREADS * n_each:,}", f"{taken:.0f}"),
         *(f"{sum(wrong for _, wrong in said)}", f"{1e3 * max(s for s, _ in said):.0f}"),
+        f"{1e3 * max(max(lock.waits) for lock in locks):.1f}",
         *("untouched" if same else "MOVED", "ended" if forked else "HUNG"),
     )
     return f"| {' | '.join(cells)} |"
@@ -128,9 +161,11 @@ def row(name: str, model: Any, n_each: int) -> str:
 def main(n_each: int = 10_000) -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
+    for name, home in LOCKS.items():
+        setattr(home, name, TimedLock(getattr(home, name)))
     head = (
         *("model", "adaptations", "s", "unlike one thread's", "longest ms"),
-        *("random streams", "fork"),
+        *("longest for a lock ms", "random streams", "fork"),
     )
     lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
     lines += [row(name, model, n_each) for name, model in models().items()]
