@@ -37,6 +37,14 @@ SMALL = {
         "MAX_ITER": 2,
         "CHECK_ESTIMATOR": False,
     },
+    "plot_robot_arm": {
+        "N_LOADS": 12,
+        "N_NEW": 6,
+        "N_ROWS": 100,
+        "MAX_ITER": 2,
+        "DT": 0.005,
+        "N_FRAMES": 2,
+    },
 }
 
 
