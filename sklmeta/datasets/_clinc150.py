@@ -109,8 +109,11 @@ def fetch_clinc150(
         domains : dict of str to list of str
             The intents of each domain.
         feature_names, target_names : list of str
+            Names of the features and of the targets.
         task_name : str
+            Name of the tasks' column.
         DESCR : str
+            What the data are, and where they come from.
 
     Raises
     ------

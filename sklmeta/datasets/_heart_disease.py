@@ -117,14 +117,19 @@ def fetch_heart_disease(
         With the attributes
 
         data : ndarray or DataFrame of shape (920, 13)
+            The patients.
         target : ndarray or Series of shape (920,)
+            "disease" or "healthy".
         task : ndarray or Series of shape (920,)
             Name of the hospital, in the order cleveland, hungarian, switzerland, va.
         frame : DataFrame or None
             Features, target and task, with `as_frame`.
         feature_names, target_names : list of str
+            Names of the features and of the targets.
         task_name : str
+            Name of the tasks' column.
         DESCR : str
+            What the data are, and where they come from.
 
     Raises
     ------

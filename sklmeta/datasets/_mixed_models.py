@@ -210,12 +210,17 @@ def fetch_mixed_model_data(
             Categories are strings. Where rows have a time, those of a task are sorted
             by it.
         target : Series or ndarray of shape (n_samples,)
+            What the set is usually asked for.
         task : Series or ndarray of shape (n_samples,)
+            The group of each row.
         frame : DataFrame or None
             All columns of the original, with `as_frame`.
         feature_names, target_names : list of str
+            Names of the features and of the targets.
         task_name : str
+            Name of the tasks' column.
         DESCR : str
+            What the data are, and where they come from.
 
     Raises
     ------

@@ -115,8 +115,11 @@ def fetch_omniglot(
         drawer : ndarray of shape (n_samples,)
             Number of the person who drew it, 1 to 20.
         target_names : list of str
+            Names of the targets.
         task_name : str
+            Name of the tasks' column.
         DESCR : str
+            What the data are, and where they come from.
 
     Raises
     ------

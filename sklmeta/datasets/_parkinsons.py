@@ -100,15 +100,20 @@ def fetch_parkinsons(
         With the attributes
 
         data : ndarray or DataFrame of shape (5875, 19)
+            Features of a recording each.
         target : ndarray or Series of shape (5875,)
+            The score that is asked for.
         task : ndarray or Series of shape (5875,)
             Number of the patient, ascending; rows of a patient are in the order of
             `test_time` (ties as in the file).
         frame : DataFrame or None
             Features, target and task, with `as_frame`.
         feature_names, target_names : list of str
+            Names of the features and of the targets.
         task_name : str
+            Name of the tasks' column.
         DESCR : str
+            What the data are, and where they come from.
 
     Raises
     ------

@@ -86,15 +86,22 @@ def load_store_sales(
     bunch : :class:`~sklearn.utils.Bunch`
         With the attributes
 
-        data : DataFrame or array of the features, as a csv file gives them
-        target : Series or array
-        task : Series or array
-        frame : DataFrame of all columns, with `as_frame`
+        data : DataFrame or ndarray
+            The features, as a csv file gives them.
+        target : Series or ndarray
+            What to predict.
+        task : Series or ndarray
+            The group of each row.
+        frame : DataFrame
+            All columns, with `as_frame`.
         feature_names, target_names : list of str
+            Names of the features and of the targets.
         task_name : str
+            Name of the tasks' column.
         filename : str
             Path of the csv file.
         DESCR : str
+            What the data are, and where they come from.
 
     See Also
     --------

@@ -135,8 +135,11 @@ def fetch_tox21(
         frame : DataFrame or None
             The columns smiles, activity and assay, with `as_frame`.
         feature_names, target_names : list of str
+            Names of the features and of the targets.
         task_name : str
+            Name of the tasks' column.
         DESCR : str
+            What the data are, and where they come from.
 
     Raises
     ------

@@ -90,6 +90,7 @@ def fetch_wisdm(
         With the attributes
 
         data : ndarray or DataFrame of shape (5418, 43)
+            Features of ten seconds each.
         target : ndarray or Series of shape (5418,)
             Name of the activity.
         task : ndarray or Series of shape (5418,)
@@ -97,8 +98,11 @@ def fetch_wisdm(
         frame : DataFrame or None
             Features, target and task, with `as_frame`.
         feature_names, target_names : list of str
+            Names of the features and of the targets.
         task_name : str
+            Name of the tasks' column.
         DESCR : str
+            What the data are, and where they come from.
 
     Raises
     ------

@@ -20,7 +20,7 @@ class Rows(NamedTuple):
 
     Parameters
     ----------
-    X : Tensor of shape (n_tasks, n_rows, *input)
+    X : Tensor of shape (n_tasks, n_rows, ...)
         Rows.
 
     y : Tensor of shape (n_tasks, n_rows)

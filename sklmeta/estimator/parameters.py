@@ -35,8 +35,8 @@ class Parameters(DeclaredParameters, BaseEstimator):
     Parameters
     ----------
     module : nn.Module class or instance, default=None
-        The encoder, which maps rows (n, *input) to features (n, d). None is an MLP
-        over `hidden_layer_sizes` and `activation`. A class is called with
+        The encoder, which maps rows ``(n, *input)`` to features ``(n, d)``. None is an
+        MLP over `hidden_layer_sizes` and `activation`. A class is called with
         `module_params`, and with `n_features_in` when its ``__init__`` names it; an
         instance is copied by `fit`, which starts from its weights.
 
@@ -191,7 +191,7 @@ class Parameters(DeclaredParameters, BaseEstimator):
     n_features_in_ : int
         Number of features seen during `fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, when X has names that are all strings.
 
     n_iter_ : int

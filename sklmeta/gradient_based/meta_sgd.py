@@ -100,7 +100,7 @@ class MetaSGDClassifier(MetaClassifierMixin, _MetaSGDParameters):
 
     Attributes
     ----------
-    inner_lr_ : dict of str to ndarray of shape (1, *shape)
+    inner_lr_ : dict of str to ndarray of shape (1, ...)
         Learned step size of every entry of every parameter of the network, by the
         parameter's name.
 
@@ -184,7 +184,7 @@ class MetaSGDRegressor(LikelihoodMixin, MetaRegressorMixin, _MetaSGDParameters):
 
     Attributes
     ----------
-    inner_lr_ : dict of str to ndarray of shape (1, *shape)
+    inner_lr_ : dict of str to ndarray of shape (1, ...)
         Learned step size of every entry of every parameter of the network, by the
         parameter's name.
 

@@ -109,7 +109,7 @@ class Learner(nn.Module):
 
         Parameters
         ----------
-        X : Tensor of shape (n_tasks, n_rows, *input)
+        X : Tensor of shape (n_tasks, n_rows, ...)
             Rows.
 
         Returns
@@ -153,7 +153,7 @@ class Learner(nn.Module):
         state : dict of str to Tensor
             What `adapt` or `prior_state` returned, of the tasks wanted.
 
-        X : Tensor of shape (n_tasks, n_rows, *input)
+        X : Tensor of shape (n_tasks, n_rows, ...)
             Query rows of each task.
 
         Returns
@@ -201,7 +201,7 @@ class Learner(nn.Module):
             Supports and queries of the same tasks.
 
         function : callable
-            Takes a Tensor of shape (n_tasks, n_rows, *input).
+            Takes a Tensor of shape (n_tasks, n_rows, ...).
 
         Returns
         -------

@@ -70,7 +70,7 @@ class TablePreparation(TransformerMixin, BaseEstimator):
     n_features_in_ : int
         Columns of `X` in `fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, as text.
 
     kinds_ : dict of str to str

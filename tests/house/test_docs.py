@@ -50,6 +50,7 @@ MODULES = (
 PAGES = (
     "README.md",
     "docs/index.md",
+    "docs/which_estimator.md",
     "docs/adapting.md",
     "docs/large_data.md",
     "docs/several_targets.md",
