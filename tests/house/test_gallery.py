@@ -45,6 +45,13 @@ SMALL = {
         "DT": 0.005,
         "N_FRAMES": 2,
     },
+    "plot_thermistors": {
+        "N_DEVICES": 12,
+        "N_NEW": 6,
+        "N_ROWS": 8,
+        "SHIFTS": [0, 1],
+        "MAX_ITER": 2,
+    },
 }
 
 
