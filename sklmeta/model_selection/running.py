@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import pickle
 import shutil
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +25,7 @@ from joblib.parallel import get_active_backend
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklmeta.evaluation.containers import inner_estimator
+from sklmeta.exceptions import warn
 from sklmeta.training.progress import Progress, reported_to
 
 ALONE = 20.0
@@ -82,16 +85,26 @@ def run_jobs(
     object
     """
     with _Shares(worths, progress) as shares:
-        told = [delayed(_tell)(shares.path(i), *job) for i, job in enumerate(jobs)]
-        for i, found in enumerate(_spread(told, jobs, worths, n_jobs)):
+        here = os.getpid()
+        told = [
+            delayed(_tell)(shares.path(i), here, *job) for i, job in enumerate(jobs)
+        ]
+        for i, (found, heard) in enumerate(_spread(told, jobs, worths, n_jobs)):
+            for message, category in heard:
+                warn(message, category)
             shares.finish(i)
             yield found
 
 
-def _tell(path: Path | None, function: Any, *args: Any) -> Any:
+def _tell(path: Path | None, home: int, function: Any, *args: Any) -> Any:
+    """Do a job; say how far it is, and what it warned of if that was elsewhere."""
     report = None if path is None else partial(_write_share, path)
     with reported_to(report):
-        return function(*args)
+        if os.getpid() == home:
+            return function(*args), []
+        with warnings.catch_warnings(record=True) as caught:
+            found = function(*args)
+        return found, [(str(one.message), one.category) for one in caught]
 
 
 def _write_share(path: Path, share: float) -> None:
