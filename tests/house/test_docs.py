@@ -65,6 +65,7 @@ PAGES = (
     "docs/saving.md",
     "docs/many_machines.md",
     "docs/extending.md",
+    "docs/maths_gradient.md",
 )
 
 ESTIMATORS = [n for n in sklmeta.__all__ if hasattr(getattr(sklmeta, n), "get_params")]
