@@ -40,6 +40,7 @@ exclude_patterns = ["_build", "_ext", "_templates", "generated/*.rst"]
 exclude_patterns += ["generated/backreferences"]
 templates_path = ["_templates"]
 default_role = "literal"
+toc_object_entries_show_parents = "hide"
 
 # -- Markdown -----------------------------------------------------------------
 
@@ -100,7 +101,7 @@ html_sidebars = {"index": [], "which_estimator": [], "installing": []}
 if "SKLMETA_DOCS_VERSION" in os.environ:  # published beside other versions
     html_theme_options |= {
         "switcher": {
-            "json_url": "../versions.json",
+            "json_url": os.environ["SKLMETA_DOCS_URL"] + "/versions.json",
             "version_match": os.environ["SKLMETA_DOCS_VERSION"],
         },
         "check_switcher": False,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from docutils import nodes
 from sphinx.addnodes import pending_xref
+from sphinx.util.inspect import stringify_signature
 
 DOCS = Path(__file__).resolve().parents[1]
 MODULES = (
@@ -50,6 +51,7 @@ def setup(app):
     app.connect("config-inited", _write_listing)
     app.connect("source-read", _append_toctrees)
     app.connect("doctree-read", _link_names)
+    app.connect("autodoc-process-signature", _signature_of_class, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -89,6 +91,13 @@ def _is_ours(cls, name):
     return (getattr(value, "__module__", None) or "").startswith("sklmeta")
 
 
+def _signature_of_class(app, what, name, obj, *others):
+    """Sphinx looks at ``__new__`` first, which names no parameters."""
+    if what != "class":
+        return None
+    return stringify_signature(inspect.signature(obj), show_annotation=False), ""
+
+
 def _append_toctrees(app, docname, source):
     if docname != "api":
         return
@@ -103,11 +112,22 @@ def _append_toctrees(app, docname, source):
 
 
 def _link_names(app, doctree):
-    if not app.env.docname.startswith("generated/api"):
-        for literal in [*doctree.findall(nodes.literal)]:
-            name = literal.astext()
-            if name in NAMES and not _is_inside(literal, nodes.title, nodes.reference):
-                literal.replace_self(_reference(app.env.docname, NAMES[name], literal))
+    here = app.env.docname
+    for literal in [*doctree.findall(nodes.literal)]:
+        target = _meant(literal.astext(), here.startswith("generated/api/"))
+        if target is None or here.endswith(f"/{target}"):
+            continue
+        if not _is_inside(literal, nodes.title, nodes.reference):
+            literal.replace_self(_reference(here, target, literal))
+
+
+def _meant(name, in_docstring):
+    """The full name of what is public; a docstring has parameters called `load` too."""
+    if name in NAMES.values():
+        return name
+    if in_docstring and name.islower():
+        return None
+    return NAMES.get(name)
 
 
 def _is_inside(node, *kinds):

@@ -50,7 +50,7 @@ CLASSIFICATION = (
         ("LDABaseline", "if features are good, as of sentences"),
         ("AutoMetaClassifier", "a blend; five rows of each class"),
     ]),
-    ("Tasks share their classes. Begin with these two.", [
+    ("Shared classes: begin with these two.", [
         ("MixedModelClassifier", "seconds; levels and slopes vary"),
         ("AutoMetaClassifier", "half a minute; a blend of several"),
     ]),
@@ -79,15 +79,16 @@ CHARTS = {
 WIDTH, TRUNK, LEAF_X = 380, 20, 64
 STYLE = """
 .chart{--ink:var(--pst-color-text-base,#1f2328);--soft:var(--pst-color-text-muted,#59636e);
---line:var(--pst-color-border,#8c959f);--paper:var(--pst-color-surface,#f6f8fa);
+--line:var(--pst-color-text-muted,#8c959f);--paper:var(--pst-color-surface,#f6f8fa);
 --accent:var(--pst-color-link,#0a6a75)}
 @media (prefers-color-scheme:dark){.chart{--ink:var(--pst-color-text-base,#e6edf3);
---soft:var(--pst-color-text-muted,#9198a1);--line:var(--pst-color-border,#656c76);
+--soft:var(--pst-color-text-muted,#9198a1);--line:var(--pst-color-text-muted,#656c76);
 --paper:var(--pst-color-surface,#151b23);--accent:var(--pst-color-link,#4cc3d0)}}
 .chart text{fill:var(--ink);font:14px system-ui,sans-serif}
 .chart .head{font-weight:600;font-size:17px}
 .chart .soft{fill:var(--soft);font-size:13px}
 .chart .name{fill:var(--accent);font:600 13px ui-monospace,Menlo,Consolas,monospace}
+.chart a{text-decoration:none}
 .chart a:hover .name{text-decoration:underline}
 .chart path{stroke:var(--line);stroke-width:1.5;fill:none}
 .chart rect{fill:var(--paper);stroke:var(--line)}
@@ -125,7 +126,7 @@ def draw(title: str, questions: tuple) -> str:
     drawing.text(2, 20, title, "head")
     for number, (question, leaves) in enumerate(questions):
         asked = question.endswith("?")
-        begin = "Begin" in question
+        begin = "egin with" in question
         draw_question(drawing, question, "begin" if begin else "")
         top = drawing.y
         for leaf in leaves:
