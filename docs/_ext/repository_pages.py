@@ -54,14 +54,18 @@ def copy_pages():
 
 
 def _turn_links(app, docname, source):
-    here = DOCS / f"{docname}.md"
+    source[0] = turned(source[0], DOCS / f"{docname}.md")
+
+
+def turned(text, here):
+    """The text of a page, with links that lead to the pages of the site."""
     if not here.exists():
-        return
+        return text
     written_at = ROOT / here.relative_to(COPIES) if COPIES in here.parents else here
     pages = {*outside_pages()}
 
     def turn(link):
-        text, to, anchor = link.groups(default="")
+        label, to, anchor = link.groups(default="")
         target = (written_at.parent / to).resolve()
         if not target.exists():
             return link[0]
@@ -70,9 +74,9 @@ def _turn_links(app, docname, source):
         elif target.parent == EXAMPLES and target.name.startswith("plot_"):
             target = GALLERY / target.with_suffix(".rst").name
         elif target.is_dir():  # there is no page of a folder here
-            return text
+            return label
         elif target in pages:
             target = COPIES / target.relative_to(ROOT)
-        return f"[{text}]({os.path.relpath(target, here.parent)}{anchor})"
+        return f"[{label}]({os.path.relpath(target, here.parent)}{anchor})"
 
-    source[0] = _LINK.sub(turn, source[0])
+    return _LINK.sub(turn, text)

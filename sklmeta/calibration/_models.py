@@ -122,6 +122,22 @@ def predict_interval(
     ndarray of shape (n_samples, 2)
         Lower and upper ends, in the units of y. A target that was transformed is
         transformed back, which has to be monotone.
+
+    Raises
+    ------
+    TypeError
+        If `model` is no regressor that can be calibrated.
+
+    Examples
+    --------
+    >>> from sklmeta import MixedModelRegressor
+    >>> from sklmeta.calibration import calibrated, predict_interval
+    >>> from sklmeta.datasets import make_linear_tasks
+    >>> X, y, task = make_linear_tasks(n_tasks=60, n_rows=15, random_state=0)
+    >>> model = MixedModelRegressor().fit(X[:450], y[:450], task=task[:450])
+    >>> model = calibrated(model, X[450:], y[450:], task[450:], shots=5)
+    >>> predict_interval(model.adapt(X[:5], y[:5]), X[5:15]).shape
+    (10, 2)
     """
     inner, rows, undo = inner_rows(model, X, task)
     if not hasattr(inner, "predict_interval"):
@@ -160,6 +176,21 @@ def predict_quantiles(
     ndarray of shape (n_samples,) or (n_samples, n_q)
         In the units of y. A target that was transformed is transformed back, which has
         to be by an increasing function.
+
+    Raises
+    ------
+    TypeError
+        If `model` has no predictive distribution.
+
+    Examples
+    --------
+    >>> from sklmeta import MixedModelRegressor
+    >>> from sklmeta.calibration import predict_quantiles
+    >>> from sklmeta.datasets import make_linear_tasks
+    >>> X, y, task = make_linear_tasks(n_tasks=30, n_rows=15, random_state=0)
+    >>> model = MixedModelRegressor().fit(X, y, task=task).adapt(X[:5], y[:5])
+    >>> predict_quantiles(model, X[5:15], [0.1, 0.5, 0.9]).shape
+    (10, 3)
     """
     inner = inner_estimator(model)
     if not hasattr(inner, "predict_quantiles"):
@@ -225,6 +256,23 @@ def few_shot_intervals(
         ``draw``, ``n_query``, and the means over the task's query rows of ``covered``,
         ``width`` and ``winkler``: Winkler's score, the width plus
         ``2 / (1 - coverage)`` times the distance of a target outside.
+
+    Raises
+    ------
+    TypeError
+        If `model` is no regressor.
+
+    Examples
+    --------
+    >>> from sklmeta import MixedModelRegressor
+    >>> from sklmeta.calibration import calibrated, few_shot_intervals
+    >>> from sklmeta.datasets import make_linear_tasks
+    >>> X, y, task = make_linear_tasks(n_tasks=60, n_rows=15, random_state=0)
+    >>> model = MixedModelRegressor().fit(X[:300], y[:300], task=task[:300])
+    >>> model = calibrated(model, X[300:600], y[300:600], task[300:600], shots=5)
+    >>> table = few_shot_intervals(model, X[600:], y[600:], task[600:], shots=5)
+    >>> bool(table["covered"].mean() > 0.8)
+    True
     """
     if not is_regressor(model):
         raise TypeError("Only regressors predict intervals.")

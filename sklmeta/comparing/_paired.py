@@ -39,6 +39,18 @@ class PairedDifference:
 
     differences : Series of shape (n_tasks,)
         Score of `a` less that of `b`, by task.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklmeta import MixedModelRegressor
+    >>> from sklmeta.comparing import compare
+    >>> from sklmeta.datasets import make_linear_tasks
+    >>> X, y, task = make_linear_tasks(20, n_rows=10, random_state=0)
+    >>> result = compare([MixedModelRegressor(), Ridge()], X, y, task, shots=2)
+    >>> paired = result.paired("MixedModelRegressor", "Ridge, per task", shots=2)
+    >>> paired.better, len(paired.differences)
+    ('MixedModelRegressor', 20)
     """
 
     a: str
@@ -78,6 +90,18 @@ class Harm:
 
     tasks : DataFrame of shape (n_worse, 3)
         By task, the worst first: both scores, and the ``loss``, which is positive.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklmeta import MixedModelRegressor
+    >>> from sklmeta.comparing import compare
+    >>> from sklmeta.datasets import make_linear_tasks
+    >>> X, y, task = make_linear_tasks(20, n_rows=10, random_state=0)
+    >>> result = compare([MixedModelRegressor(), Ridge()], X, y, task, shots=2)
+    >>> harm = result.harm("MixedModelRegressor", against="Ridge, per task", shots=2)
+    >>> harm.n_tasks, len(harm.tasks) == harm.n_worse
+    (20, True)
     """
 
     n_worse: int

@@ -93,6 +93,11 @@ class ComparisonScores:
         Returns
         -------
         DataFrame of shape (n_tasks, n_estimators)
+
+        Raises
+        ------
+        ValueError
+            If these shots were not compared.
         """
         if shots not in self.shots:
             raise ValueError(
@@ -256,6 +261,11 @@ class ComparisonScores:
         Returns
         -------
         str
+
+        Raises
+        ------
+        ValueError
+            If no score is defined at these shots.
         """
         names = self.names if among is None else list(among)
         mean = self.sign * self.scores(shots)[names].mean()

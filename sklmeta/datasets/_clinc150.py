@@ -117,6 +117,8 @@ def fetch_clinc150(
 
     Raises
     ------
+    ValueError
+        If `subset` is none of these.
     DatasetNotFoundError
         If the data are nowhere to be had.
     ChecksumError

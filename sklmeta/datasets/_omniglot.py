@@ -123,6 +123,8 @@ def fetch_omniglot(
 
     Raises
     ------
+    ValueError
+        If `subset` is none of these, or `image_size` out of range.
     ImportError
         If Pillow is not installed.
     DatasetNotFoundError

@@ -117,6 +117,8 @@ def fetch_parkinsons(
 
     Raises
     ------
+    ValueError
+        If `target` is none of these.
     DatasetNotFoundError
         If the data are nowhere to be had.
     ChecksumError

@@ -36,6 +36,15 @@ class Rows(NamedTuple):
 
     ways : Tensor of shape (n_tasks,), default=None
         Number of classes of each task, where classes are its own.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklmeta.learners import Rows
+    >>> mask = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]])  # of 3 and 2 rows
+    >>> rows = Rows(torch.zeros(2, 3, 4), torch.zeros(2, 3), mask)
+    >>> rows.X.shape
+    torch.Size([2, 3, 4])
     """
 
     X: Tensor
@@ -75,6 +84,14 @@ class Episodes(NamedTuple):
 
     query : Rows
         What they are judged on.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklmeta.learners import Episodes, Rows
+    >>> rows = Rows(torch.zeros(2, 3, 4), torch.zeros(2, 3), torch.ones(2, 3))
+    >>> Episodes(support=rows, query=rows).query.y.shape
+    torch.Size([2, 3])
     """
 
     support: Rows

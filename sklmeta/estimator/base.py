@@ -251,6 +251,11 @@ class AdaptableEstimator(
         Returns
         -------
         float
+
+        Raises
+        ------
+        ValueError
+            If `shots` is given, and no task to draw them from.
         """
         labelled = task is not None
         X, y, task, _ = unpack_collection(X, y, task)

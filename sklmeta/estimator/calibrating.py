@@ -190,6 +190,8 @@ class CalibrationMixin:
 
         Raises
         ------
+        ValueError
+            If `coverage` is not between 0 and 1.
         NotFittedError
             If `calibrate` has not been called since `fit`.
 

@@ -144,6 +144,11 @@ class AdaptationDisplay(Display):
         Returns
         -------
         AdaptationDisplay
+
+        Raises
+        ------
+        ValueError
+            If there is more than one feature, and no `X_query`.
         """
         place, x_name = chosen_column(X_support, feature, model)
         x_support = column_values(X_support, place, x_name)

@@ -132,6 +132,12 @@ class EmbeddingDisplay(Display):
         Returns
         -------
         EmbeddingDisplay
+
+        Raises
+        ------
+        ValueError
+            If `of` is neither of these, or what it needs is missing: the task of every
+            row, or a `transform` of the model.
         """
         names = None
         if of == "tasks":
@@ -199,6 +205,11 @@ class EmbeddingDisplay(Display):
         Returns
         -------
         EmbeddingDisplay
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two vectors, or `method` is neither of these.
         """
         if names is None and isinstance(vectors, pd.DataFrame):
             names = vectors.index.to_numpy()

@@ -179,6 +179,11 @@ class TaskDifferenceDisplay(Display):
         Returns
         -------
         TaskDifferenceDisplay
+
+        Raises
+        ------
+        ValueError
+            If an estimator is scikit-learn's own: it might be meant per task, or pooled.
         """
         comparison = compare([a, b], X, y, task, shots=shots, **options)
         if len(comparison.names) > 2:

@@ -62,6 +62,11 @@ class MetaTrainingDisplay(Display):
         Returns
         -------
         MetaTrainingDisplay
+
+        Raises
+        ------
+        ValueError
+            If the model has no history.
         """
         inner = inner_estimator(model)
         if not hasattr(inner, "history_"):

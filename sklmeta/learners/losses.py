@@ -58,6 +58,14 @@ def masked_mean(
     Returns
     -------
     Tensor of shape (n_tasks,)
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklmeta.learners import masked_mean
+    >>> values = torch.tensor([[1.0, 3.0], [5.0, 0.0]])
+    >>> masked_mean(values, torch.tensor([[1.0, 1.0], [1.0, 0.0]]))
+    tensor([2., 5.])
     """
     return (values * mask).sum(1) / or_one(mask.sum(1))
 
@@ -88,6 +96,14 @@ def row_loss(
     Returns
     -------
     Tensor of shape (n_tasks,)
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklmeta.learners import Rows, row_loss
+    >>> rows = Rows(torch.zeros(1, 2, 3), torch.tensor([[1.0, 2.0]]), torch.ones(1, 2))
+    >>> row_loss(torch.zeros(1, 2, 1), rows)
+    tensor([2.5000])
     """
     if rows.n_classes:
         output = mask_absent_classes(output, rows.ways)

@@ -33,6 +33,13 @@ class TaskSpec(NamedTuple):
 
     likelihood : str, default="gaussian"
         Distribution of a number about its prediction.
+
+    Examples
+    --------
+    >>> from sklmeta.learners import TaskSpec
+    >>> spec = TaskSpec("regression", input_shape=(4,), n_features_out=64, n_classes=0)
+    >>> spec.n_targets
+    1
     """
 
     kind: TaskKind | str

@@ -161,7 +161,11 @@ class EpisodicBoostingClassifier(ClassifierMixin, EpisodicBoosting):
 
     Notes
     -----
-    The pooled model is fitted out of fold, by task, as in the regressor.
+    The pooled model is fitted out of fold [1]_, by task, as in the regressor.
+
+    References
+    ----------
+    .. [1] D. H. Wolpert, "Stacked Generalization", Neural Networks, 1992.
 
     Examples
     --------

@@ -141,6 +141,11 @@ class FewShotScorer(_MetadataRequester):
         Returns
         -------
         float
+
+        Raises
+        ------
+        TypeError
+            If `task` is not given.
         """
         if task is None:
             raise TypeError(NO_TASK)

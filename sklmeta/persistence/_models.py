@@ -103,6 +103,8 @@ def load(path: str | os.PathLike[str], *, trusted: Iterable[str] = ()) -> Any:
 
     Raises
     ------
+    TypeError
+        If `trusted` is one string.
     ModelFileError
         If the file is damaged, no model, or holds a type that is not trusted.
     FileNotFoundError
@@ -112,7 +114,20 @@ def load(path: str | os.PathLike[str], *, trusted: Iterable[str] = ()) -> Any:
 
     See Also
     --------
-    save : Writes it, and has an example.
+    save : Writes it.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import sklmeta
+    >>> from sklmeta.datasets import make_linear_tasks
+    >>> X, y, task = make_linear_tasks(n_tasks=10, random_state=0)
+    >>> est = sklmeta.MixedModelRegressor().fit(X, y, task=task)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.skops")
+    ...     sklmeta.save(est, path)
+    ...     sklmeta.load(path).adapt(X[:5], y[:5]).n_support_
+    5
     """
     try:
         import skops.io as skops_io

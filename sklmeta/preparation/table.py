@@ -124,6 +124,11 @@ class TablePreparation(TransformerMixin, BaseEstimator):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If a parameter is no whole number from 1 on, or X holds nothing.
         """
         for name in ("cardinality_threshold", "n_components"):
             value = getattr(self, name)

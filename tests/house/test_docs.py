@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import importlib.util
 import inspect
 import pydoc
 import re
 import sys
+import textwrap
 import types
 from pathlib import Path
 
@@ -164,6 +167,74 @@ def test_docstring_is_numpydoc(path):
     errors = validate(path)["errors"]
     found = [f"{code}: {text}" for code, text in errors if code not in IGNORED]
     assert not found, "\n".join(found)
+
+
+SUBCLASSED = {
+    "AdaptableEstimator",
+    "BaseMetaEstimator",
+    "Learner",
+    "MetaClassifierMixin",
+    "MetaRegressorMixin",
+    "Parameters",
+    "PredictiveStdMixin",
+}
+"""What others derive from; docs/extending.md is their example."""
+
+NO_ALGORITHM = {"PerTask"}
+
+
+@pytest.mark.parametrize("path", sorted({*public_objects()} & {*DESCRIBED}))
+def test_public_name_has_an_example_and_estimators_a_reference(path):
+    name, thing = path.rpartition(".")[2], found(path)
+    doc = NumpyDocString(inspect.getdoc(thing))
+    if inspect.isclass(thing) and not issubclass(thing, Exception):
+        empty = {*SUBCLASSED, "LeaveOneTaskOut"}
+        assert doc["Parameters"] or doc["Attributes"] or name in empty
+    elif not inspect.isclass(thing):
+        returns = inspect.signature(thing).return_annotation
+        assert doc["Returns"] or doc["Yields"] or returns == "None"
+    if name not in SUBCLASSED and not is_exception(thing):
+        assert doc["Examples"]
+    if name in ESTIMATORS and name not in NO_ALGORITHM:
+        assert doc["References"]
+
+
+@pytest.mark.parametrize("path", DESCRIBED)
+def test_docstring_names_what_is_raised(path):
+    thing = found(path)
+    method = inspect.unwrap(getattr(thing, "fget", None) or thing)
+    if inspect.isclass(method):
+        return
+    described = NumpyDocString(inspect.getdoc(thing))["Raises"]
+    names = {name for entry in described for name in (entry.type or entry.name).split()}
+    scope = {**vars(builtins), **method.__globals__}
+    known = tuple(scope[name] for name in names if inspect.isclass(scope.get(name)))
+    missing = [e.__name__ for e in raised(method, scope) if not issubclass(e, known)]
+    assert not missing, f"{path} raises {missing}"
+
+
+def found(path):
+    """A public name or method, as it is in its class."""
+    module = next(m for m in MODULES[::-1] if path.startswith(f"{m.__name__}."))
+    thing = module
+    for part in path.removeprefix(f"{module.__name__}.").split("."):
+        holder, thing = thing, getattr(thing, part)
+    if inspect.isclass(holder) and isinstance(vars(holder).get(part), property):
+        return vars(holder)[part]
+    return thing
+
+
+def is_exception(thing):
+    return inspect.isclass(thing) and issubclass(thing, Exception)
+
+
+def raised(function, scope):
+    """The classes of exception that a function raises itself, by name."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    calls = (node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise))
+    names = {c.func.id for c in calls if isinstance(getattr(c, "func", None), ast.Name)}
+    classes = {scope[n] for n in names if inspect.isclass(scope.get(n))}
+    return classes - {NotImplementedError}
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
