@@ -69,6 +69,7 @@ PAGES = (
     "docs/many_machines.md",
     "docs/extending.md",
     "docs/maths_gradient.md",
+    "docs/maths_metric.md",
 )
 
 ESTIMATORS = [n for n in sklmeta.__all__ if hasattr(getattr(sklmeta, n), "get_params")]
