@@ -183,7 +183,7 @@ class TaskDifferenceDisplay(Display):
         Raises
         ------
         ValueError
-            If an estimator is scikit-learn's own: it might be meant per task, or pooled.
+            If an estimator is scikit-learn's own: per task, or pooled?
         """
         comparison = compare([a, b], X, y, task, shots=shots, **options)
         if len(comparison.names) > 2:
