@@ -67,6 +67,7 @@ PAGES = (
     "docs/comparing.md",
     "docs/saving.md",
     "docs/many_machines.md",
+    "docs/tasks_and_collections.md",
     "docs/extending.md",
     "docs/maths_gradient.md",
     "docs/maths_metric.md",
