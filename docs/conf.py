@@ -80,7 +80,7 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "sklmeta"
-html_static_path = ["_static"]
+html_static_path = ["_static", "generated/fonts"]
 html_css_files = ["sklmeta.css"]
 html_math_renderer = "mathml"
 html_show_sourcelink = False
