@@ -1,7 +1,7 @@
 """Formulas as MathML, with a font of their own: browsers show them, nothing is fetched.
 
-The font is STIX Two Math, which the package ziamath carries. What formulas need of it is
-written to ``docs/generated/fonts``, at a third of its size.
+The font is STIX Two Math, which the package ziamath carries. What formulas need of it,
+a third, is written to ``docs/generated/fonts``.
 """
 
 # Authors: The sklmeta developers
