@@ -68,6 +68,7 @@ PAGES = (
     "docs/saving.md",
     "docs/many_machines.md",
     "docs/tasks_and_collections.md",
+    "docs/labels.md",
     "docs/extending.md",
     "docs/maths_gradient.md",
     "docs/maths_metric.md",
