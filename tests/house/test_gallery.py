@@ -31,6 +31,11 @@ SMALL = {
         "MAX_ITER": 6,
         "MAX_ITER_DEFAULT": 2,
     },
+    "plot_new_hospital": {
+        "SHOTS": [5],
+        "N_DRAWS": 1,
+        "MAX_ITER": 2,
+    },
     "plot_new_learner": {
         "N_PATIENTS": 12,
         "N_NEW": 10,
@@ -51,6 +56,14 @@ SMALL = {
         "N_ROWS": 8,
         "SHIFTS": [0, 1],
         "MAX_ITER": 2,
+    },
+    "plot_recommendation": {
+        "N_VIEWERS": 24,
+        "N_FILMS": 40,
+        "SHOTS": [0, 5],
+        "MAX_ITER": 2,
+        "N_TASTES": 1,
+        "N_NEIGHBOURS": 3,
     },
 }
 
