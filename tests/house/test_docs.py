@@ -69,6 +69,7 @@ PAGES = (
     "docs/many_machines.md",
     "docs/tasks_and_collections.md",
     "docs/labels.md",
+    "docs/supports.md",
     "docs/extending.md",
     "docs/maths_gradient.md",
     "docs/maths_metric.md",
