@@ -73,6 +73,7 @@ PAGES = (
     "docs/extending.md",
     "docs/maths_gradient.md",
     "docs/maths_metric.md",
+    "docs/maths_closed_form.md",
 )
 
 ESTIMATORS = [n for n in sklmeta.__all__ if hasattr(getattr(sklmeta, n), "get_params")]
