@@ -65,6 +65,13 @@ SMALL = {
         "N_TASTES": 1,
         "N_NEIGHBOURS": 3,
     },
+    "plot_sinusoids": {
+        "N_OLD": 20,
+        "N_NEW": 5,
+        "MAX_ITER_MAML": 2,
+        "MAX_ITER_NEURAL_PROCESS": 2,
+        "MAX_ITER": 2,
+    },
 }
 
 
