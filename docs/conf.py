@@ -66,6 +66,7 @@ sphinx_gallery_conf = {
     "doc_module": ("sklmeta",),
     "image_scrapers": ("matplotlib",),
     "matplotlib_animations": True,
+    "capture_repr": ("_repr_html_",),  # tables, and not "<Legend object at ...>"
     "remove_config_comments": True,
     "show_memory": False,
     "write_computation_times": False,
