@@ -70,6 +70,7 @@ PAGES = (
     "docs/tasks_and_collections.md",
     "docs/labels.md",
     "docs/supports.md",
+    "docs/pipelines_and_search.md",
     "docs/extending.md",
     "docs/maths_gradient.md",
     "docs/maths_metric.md",
