@@ -18,6 +18,15 @@ GALLERY = sorted(EXAMPLES.glob("plot_*.py"))
 
 # Settings of each example that cost time, and what the tests put in their place.
 SMALL = {
+    "plot_schools_pigs_sleep": {
+        "STUDIES": {"sleepstudy": (["Days"], "sleepers", (18, 10, (9, 9), (9, 9, 9)))},
+        "MAX_ITER": 2,
+        "MAX_ITER_PLANTS": 2,
+        "N_FOLDS": 2,
+        "N_PLANTS": 12,
+        "N_NEW": 10,
+        "SPREADS": [0, 12],
+    },
     "plot_nested_search": {
         "N_PATIENTS": 15,
         "N_KNOTS": [3, 4],
@@ -50,6 +59,13 @@ SMALL = {
         "DT": 0.005,
         "N_FRAMES": 2,
     },
+    "plot_sinusoids": {
+        "N_OLD": 20,
+        "N_NEW": 5,
+        "MAX_ITER_MAML": 2,
+        "MAX_ITER_NEURAL_PROCESS": 2,
+        "MAX_ITER": 2,
+    },
     "plot_thermistors": {
         "N_DEVICES": 12,
         "N_NEW": 6,
@@ -64,13 +80,6 @@ SMALL = {
         "MAX_ITER": 2,
         "N_TASTES": 1,
         "N_NEIGHBOURS": 3,
-    },
-    "plot_sinusoids": {
-        "N_OLD": 20,
-        "N_NEW": 5,
-        "MAX_ITER_MAML": 2,
-        "MAX_ITER_NEURAL_PROCESS": 2,
-        "MAX_ITER": 2,
     },
 }
 
