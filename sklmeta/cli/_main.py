@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import re
 import sys
 from collections.abc import Sequence
@@ -38,10 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         # torch and pandas take seconds, for which help and typing errors do not wait.
-        from sklmeta.cli import _commands
-
+        command = importlib.import_module(f"sklmeta.cli._run_{arguments.command}")
         with in_plain_words():
-            getattr(_commands, f"run_{arguments.command}")(arguments)
+            command.run(arguments)
     except (ValueError, ImportError) as error:
         # The estimators' own checks speak of the data in a ValueError, as ours do.
         print(f"sklmeta: {error}", file=sys.stderr)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import sklmeta
-from sklmeta.cli._explain import explained_columns, explained_rows
+from sklmeta.cli._meanings import explained_columns, explained_rows
 from sklmeta.cli._next import NextStep
 from sklmeta.cli._pictures import MOST_NAMED, Pictures, curve, differences, panels
 from sklmeta.comparing import Comparison

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sklmeta.cli._explain import explained_rows
 from sklmeta.cli._main import parser
+from sklmeta.cli._meanings import explained_rows
 from sklmeta.cli._models import compared
 from sklmeta.cli._next import next_step_of
 from sklmeta.cli._report import write_report
