@@ -34,6 +34,9 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.out is not None:
         check_path(arguments.out)
     model, meta = load_model(arguments.model)
+    if arguments.in_pieces:
+        predict_in_pieces(model, meta, arguments)
+        return
     file = read(arguments.data, arguments)
     check_columns(file.cells, meta["features"], file.path)
     if "schema" not in meta:
@@ -48,15 +51,10 @@ def run(arguments: argparse.Namespace) -> None:
         model, task, known_task = _adapt(model, meta, file, arguments)
     if not known_task.any():
         raise DataError(f"{file.path} has no row with a task in {meta['task']!r}.")
-    found = _predicted(model, X[known_task], task, meta, arguments.coverage)
+    found = predicted(model, X[known_task], task, meta, arguments.coverage)
     found = rounded(found, model, X[known_task], task, arguments.digits)
     found = {arguments.prefix + name: values for name, values in found.items()}
-    clash = [name for name in found if name in file.cells]
-    if clash:
-        raise DataError(
-            f"{file.path} has a column {clash[0]!r}, which would be written over: say "
-            "--prefix, such as --prefix new_."
-        )
+    check_new(found, file.cells, file.path)
     rows, where = file.cells.index, file.cells.index[known_task]
     written = {n: pd.Series(v, where).reindex(rows) for n, v in found.items()}
     comma = any(s["marks"][0] == "," for s in schema.values() if "marks" in s)
@@ -65,7 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
         say(f"Predictions: {arguments.out}")
 
 
-def _predicted(
+def predicted(
     model: Any, X: pd.DataFrame, task: Any, meta: dict[str, Any], coverage: float
 ) -> dict[str, Any]:
     """Predictions, and probabilities or intervals where the model has them."""

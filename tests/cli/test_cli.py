@@ -17,8 +17,7 @@ import pandas as pd
 import pytest
 
 import sklmeta
-import sklmeta.cli._arguments as arguments
-from sklmeta.cli import main
+from sklmeta.cli import _arguments, main
 from sklmeta.cli._files import _from_types
 from sklmeta.cli._table import make_table, preparation
 
@@ -274,7 +273,7 @@ def test_interruption_exits_with_130(folder, monkeypatch, capsys):
 
 
 def test_without_the_extras_it_says_so_before_any_work(folder, monkeypatch, capsys):
-    monkeypatch.setattr(arguments.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(_arguments.importlib.util, "find_spec", lambda name: None)
     assert main(["compare", *QUICK]) == 1
     assert "pip install 'sklmeta[cli]'" in capsys.readouterr().err
     assert main(["fit", *QUICK, "--out", "m.skops"]) == 1
