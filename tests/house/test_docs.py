@@ -71,6 +71,7 @@ PAGES = (
     "docs/labels.md",
     "docs/supports.md",
     "docs/pipelines_and_search.md",
+    "docs/own_network.md",
     "docs/extending.md",
     "docs/maths_gradient.md",
     "docs/maths_metric.md",
