@@ -18,6 +18,7 @@ GALLERY = sorted(EXAMPLES.glob("plot_*.py"))
 
 # Settings of each example that cost time, and what the tests put in their place.
 SMALL = {
+    "plot_task_similarity": {"MAX_ITER": 2},
     "plot_schools_pigs_sleep": {
         "STUDIES": {"sleepstudy": (["Days"], "sleepers", (18, 10, (9, 9), (9, 9, 9)))},
         "MAX_ITER": 2,
@@ -33,6 +34,12 @@ SMALL = {
         "N_FOLDS": 2,
         "N_DRAWS": 1,
         "N_JOBS": 1,
+    },
+    "plot_one_shot_characters": {
+        "MAX_ITER": 2,
+        "SHOTS": [1],
+        "N_DRAWS": 1,
+        "N_PAIRS": 20,
     },
     "plot_own_module": {
         "N_PATIENTS": 12,
@@ -58,6 +65,13 @@ SMALL = {
         "MAX_ITER": 2,
         "DT": 0.005,
         "N_FRAMES": 2,
+    },
+    "plot_new_patients": {
+        "MAX_ITER": 2,
+        "SHOTS": [3],
+        "N_FOLDS": 2,
+        "N_DRAWS": 1,
+        "N_STAND_IN": 40,
     },
     "plot_sinusoids": {
         "N_OLD": 20,
