@@ -72,6 +72,8 @@ PAGES = (
     "docs/supports.md",
     "docs/pipelines_and_search.md",
     "docs/own_network.md",
+    "docs/missing_values.md",
+    "docs/choosing_hyperparameters.md",
     "docs/extending.md",
     "docs/maths_gradient.md",
     "docs/maths_metric.md",
