@@ -31,6 +31,8 @@ MARKS = {
 }
 OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 EXCEL = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+NUMBER = r"[+-]?[\d.,]+([eE][+-]?\d+)?"
 TYPES = {"bool": (bool, np.bool_), "number": (Number,), "text": (str,)}
 
 
@@ -52,16 +54,25 @@ class File(NamedTuple):
     def rows(self, known: Any) -> File:
         return self._replace(cells=self.cells[known])
 
-    def write(self, found: dict[str, Any], decimal: str, out: str | None) -> None:
+    def write(
+        self, found: dict[str, Any], decimal: str, out: str | None, escape: bool
+    ) -> None:
         """Write the cells as they were read, and what was found beside them."""
         header = [*(self.header or self.cells.columns), *found]
-        text = self.cells.assign(**found).to_csv(
-            index=False, sep=self.sep, header=header, decimal=decimal
-        )
+        cells = self.cells.assign(**found)
+        if escape:
+            cells, header = cells.map(without_formula), [*map(without_formula, header)]
+        text = cells.to_csv(index=False, sep=self.sep, header=header, decimal=decimal)
         if out is None:
             sys.stdout.write(text)
         else:
             Path(out).write_bytes(text.encode(self.encoding))
+
+
+def without_formula(cell: Any) -> Any:
+    """Put an apostrophe before text that a spreadsheet would evaluate."""
+    evaluated = isinstance(cell, str) and cell.startswith(FORMULA)
+    return f"'{cell}" if evaluated and not re.fullmatch(NUMBER, cell) else cell
 
 
 def read_file(
@@ -78,9 +89,9 @@ def read_file(
     if file.is_dir() and not any(file.glob("**/*.parquet")):
         raise DataError(f"{path} is a folder without Parquet files; name a file.")
     if file.is_dir() or suffix in (".parquet", ".pq"):
-        read = _from_types(path, _parquet(file))
+        read = from_types(path, _parquet(file))
     elif suffix in EXCEL:
-        read = _from_types(path, _excel(file, sheet))
+        read = from_types(path, _excel(file, sheet))
     else:
         read = _from_text(path, *_decoded(file, encoding), sep)
     if not len(read.cells):
@@ -226,7 +237,7 @@ def _excel(file: Path, sheet: str | None) -> pd.DataFrame:
     return frame[1:].set_axis(header, axis=1)
 
 
-def _from_types(path: str, frame: pd.DataFrame) -> File:
+def from_types(path: str, frame: pd.DataFrame) -> File:
     names = [str(name) for name in frame.columns]
     _unique(path, names)
     cells, types = {}, {}

@@ -166,11 +166,28 @@ def _add_predict(commands: Any) -> None:
         "nothing is known",
     )
     predict.add_argument("--coverage", type=float, default=0.9, help="of the intervals")
-    predict.add_argument("--out", metavar="FILE", help="default: standard output")
+    predict.add_argument(
+        "--out", metavar="FILE", help="csv or Parquet; default: csv to standard output"
+    )
+    predict.add_argument(
+        "--escape-formulas",
+        action="store_true",
+        help="put an apostrophe before text that begins with =, +, - or @, which a "
+        "spreadsheet would evaluate; numbers stay",
+    )
     predict.add_argument(
         "--digits",
         type=int,
         help="decimals of what is written; default: two digits of how sure it is",
+    )
+    predict.add_argument(
+        "--in-pieces",
+        action="store_true",
+        help="Parquet to Parquet, in memory that does not grow with the tasks: DATA "
+        "has each task's labelled rows beside those to predict, sorted by task",
+    )
+    predict.add_argument(
+        "--rows", type=int, default=50_000, help="of a piece (default: 50,000)"
     )
     predict.add_argument(
         "--prefix", default="", help="of the names of the columns that are written"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sklmeta.cli._files import DataError
+from sklmeta.cli._files import DataError, File
 
 BUFFER_BYTES = 2**20
 
@@ -35,6 +35,16 @@ def parquet_of(path: str) -> Any:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from error
 
 
+def arrow_of(file: File) -> Any:
+    """The whole table, with its types where the file has some, else as text."""
+    import pyarrow
+    from pyarrow.parquet import read_table
+
+    if is_parquet(file.path):
+        return read_table(file.path)
+    return pyarrow.Table.from_pandas(file.cells, preserve_index=False)
+
+
 def whole_tasks(path: str, task: str, n_rows: int) -> Iterator[tuple[int, Any]]:
     """Yield tables of whole tasks, of about so many rows, and their first row's number.
 
@@ -49,18 +59,29 @@ def whole_tasks(path: str, task: str, n_rows: int) -> Iterator[tuple[int, Any]]:
     for batch in parquet_of(path).iter_batches(batch_size=n_rows):
         table = pyarrow.Table.from_batches([batch])
         first = start + (0 if kept is None else len(kept))
-        order.check(table[task].to_pandas(), first)
+        order.check(names_of(table[task]), first)
         if kept is not None:
             table = pyarrow.concat_tables([kept, table])
         # The last task may go on in what comes next.
-        names = table[task].to_pandas()
+        names = names_of(table[task])
         last = names.last_valid_index()
-        end = len(names) if last is None else int((names == names[last]).to_numpy().argmax())
+        end = (
+            len(names)
+            if last is None
+            else int((names == names[last]).to_numpy().argmax())
+        )
         if end:
             yield start, table.slice(0, end)
         kept, start = table.slice(end), start + end
     if kept is not None and len(kept):
         yield start, kept
+
+
+def names_of(column: Any) -> pd.Series[Any]:
+    names: pd.Series[Any] = column.to_pandas()
+    if isinstance(names.dtype, pd.CategoricalDtype):
+        names = names.astype(names.cat.categories.dtype)
+    return names
 
 
 class Order:
@@ -72,8 +93,7 @@ class Order:
         self.ascending: bool | None = None
 
     def check(self, names: pd.Series[Any], first: int) -> None:
-        found = names.astype(names.cat.categories.dtype if names.dtype == "category" else names.dtype)
-        found = found[found.notna()]
+        found = names[names.notna()]
         changed = found[(found != found.shift()).to_numpy()]
         words, rows = changed.tolist(), changed.index.tolist()
         if self.last is not None and words:
@@ -86,7 +106,7 @@ class Order:
             if (after > before) != self.ascending:
                 raise DataError(
                     f"{self.path} is not sorted by {self.task!r}: {after!r} comes "
-                    f"after {before!r} in row {first + row + 1}. --in-pieces needs "
+                    f"after {before!r} in row {first + row + 2}. --in-pieces needs "
                     "each task's rows together: sort the file by task first."
                 )
         self.last = words[-1] if words else self.last

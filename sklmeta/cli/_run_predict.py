@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import sklearn
 
-from sklmeta.calibration import predict_interval
-from sklmeta.cli._arguments import check_path, read, reading_of, say
+from sklmeta.cli._arguments import check_path, read, reading_of, require, say
 from sklmeta.cli._files import DataError, File
+from sklmeta.cli._in_pieces import predict_in_pieces
+from sklmeta.cli._pieces import arrow_of, is_parquet, with_columns, write_pieces
+from sklmeta.cli._predictions import check_new, predicted
 from sklmeta.cli._rounding import rounded
 from sklmeta.cli._schema import (
     Column,
@@ -57,29 +59,15 @@ def run(arguments: argparse.Namespace) -> None:
     check_new(found, file.cells, file.path)
     rows, where = file.cells.index, file.cells.index[known_task]
     written = {n: pd.Series(v, where).reindex(rows) for n, v in found.items()}
-    comma = any(s["marks"][0] == "," for s in schema.values() if "marks" in s)
-    file.write(written, "," if comma and file.sep != "," else ".", arguments.out)
+    if is_parquet(arguments.out):
+        require("pyarrow", "Writing Parquet needs pyarrow")
+        write_pieces([with_columns(arrow_of(file), written)], arguments.out)
+    else:
+        comma = any(s["marks"][0] == "," for s in schema.values() if "marks" in s)
+        mark = "," if comma and file.sep != "," else "."
+        file.write(written, mark, arguments.out, arguments.escape_formulas)
     if arguments.out is not None:
         say(f"Predictions: {arguments.out}")
-
-
-def predicted(
-    model: Any, X: pd.DataFrame, task: Any, meta: dict[str, Any], coverage: float
-) -> dict[str, Any]:
-    """Predictions, and probabilities or intervals where the model has them."""
-    metadata = {} if task is None else {"task": task}
-    with sklearn.config_context(enable_metadata_routing=True):
-        found = {"prediction": model.predict(X, **metadata)}
-        if meta["classification"]:
-            found["prediction"] = found["prediction"].astype(str)
-        if meta["classification"] and hasattr(model, "predict_proba"):
-            values = model.predict_proba(X, **metadata)
-            for label, column in zip(model.classes_, values.T, strict=True):
-                found[f"probability_{label}"] = column
-    if meta["calibrated"] and not meta["classification"]:
-        ends = predict_interval(model, X, coverage, task=task)
-        found["low"], found["high"] = ends.T
-    return found
 
 
 def _features(columns: dict[str, Column], schema: dict[str, Any]) -> pd.DataFrame:

@@ -18,7 +18,7 @@ import pytest
 
 import sklmeta
 from sklmeta.cli import _arguments, main
-from sklmeta.cli._files import _from_types
+from sklmeta.cli._files import from_types
 from sklmeta.cli._table import make_table, preparation
 
 
@@ -312,12 +312,12 @@ def test_the_module_and_the_version(folder):
 def test_kind_is_found_from_the_target(values, expected):
     frame = pd.DataFrame({"y": values, "x": 0.5, "task": np.arange(len(values)) % 2})
     given = {"target": "y", "task": "task"}
-    assert make_table(_from_types("x", frame), **given).classification == expected
+    assert make_table(from_types("x", frame), **given).classification == expected
 
 
 def test_preparation_takes_missing_values_and_new_categories():
     frame = sales()
-    table = make_table(_from_types("x", frame), target="sales", task="store")
+    table = make_table(from_types("x", frame), target="sales", task="store")
     assert list(table.X.columns) == ["price", "promo", "day", "note"]
     fitted = preparation().fit(table.X)
     new = table.X[:3].assign(day=["sun", None, "mon"], price=np.nan)
@@ -327,7 +327,7 @@ def test_preparation_takes_missing_values_and_new_categories():
 def test_rows_without_a_target_are_left_out():
     frame = sales()
     frame.loc[:4, "sales"] = np.nan
-    table = make_table(_from_types("x", frame), target="sales", task="store")
+    table = make_table(from_types("x", frame), target="sales", task="store")
     assert len(table.y) == len(frame) - 5
     assert "5 row(s)" in table.notes[0]
 

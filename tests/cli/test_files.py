@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sklmeta.cli._files import DataError, read_file
+from sklmeta.cli._files import DataError, read_file, without_formula
 from sklmeta.cli._table import make_table
 
 
@@ -184,3 +184,34 @@ def test_types_of_parquet_are_kept(frame):
     assert not found.classification
     assert "lists" in "".join(found.notes)
     assert read_file("a.parquet").cells.id.nunique() == 4  # with the empty one
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [
+        ("=1+1", "'=1+1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("+49 30", "'+49 30"),
+        ("-cmd", "'-cmd"),
+        ("\t=1", "'\t=1"),
+        ("-3.5", "-3.5"),
+        ("+1e-3", "+1e-3"),
+        ("-1.234,5", "-1.234,5"),
+        ("a=b", "a=b"),
+        ("", ""),
+        (-3.5, -3.5),
+    ],
+)
+def test_text_that_a_spreadsheet_would_evaluate_is_escaped(cell, written):
+    assert without_formula(cell) == written
+
+
+def test_formulas_are_escaped_on_request_only(frame, capsys):
+    write(frame.assign(store="=A1")[:2].rename(columns={"sales": "@s"}), "a.csv")
+    file = read_file("a.csv")
+    file.write({"prediction": [-1.5, 2.0]}, ".", None, True)
+    head, first, _ = capsys.readouterr().out.splitlines()
+    assert head.split(",")[-2:] == ["'@s", "prediction"]
+    assert first.startswith("'=A1,") and first.endswith(",-1.5")
+    file.write({}, ".", None, False)
+    assert capsys.readouterr().out.splitlines()[1].startswith("=A1,")
