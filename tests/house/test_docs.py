@@ -74,6 +74,7 @@ PAGES = (
     "docs/own_network.md",
     "docs/missing_values.md",
     "docs/choosing_hyperparameters.md",
+    "docs/gpu.md",
     "docs/extending.md",
     "docs/maths_gradient.md",
     "docs/maths_metric.md",
