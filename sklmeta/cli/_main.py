@@ -44,12 +44,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             command.run(arguments)
     except (ValueError, ImportError) as error:
         # The estimators' own checks speak of the data in a ValueError, as ours do.
-        print(f"sklmeta: {error}", file=sys.stderr)
+        text = str(error).replace("checkpoint_dir", "--resume")
+        print(f"sklmeta: {text}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader, such as head, has seen enough
         sys.stdout = None  # or Python would complain when it flushes at exit
     except KeyboardInterrupt:
-        print("sklmeta: interrupted; nothing was written", file=sys.stderr)
+        folder = getattr(arguments, "resume", None)
+        kept = f"what is done is in {folder}: say the same again to go on"
+        print(
+            f"sklmeta: interrupted; {kept if folder else 'nothing was written'}",
+            file=sys.stderr,
+        )
         return INTERRUPTED
     return 0
 
@@ -79,6 +85,12 @@ def _add_compare(commands: Any) -> None:
     _add_judging(compare)
     compare.add_argument(
         "--markdown", action="store_true", help="print the table as Markdown"
+    )
+    compare.add_argument(
+        "--resume",
+        metavar="DIR",
+        help="keep what is done in this folder: the same command, after Ctrl-C or a "
+        "crash, goes on there",
     )
     compare.add_argument("--report", default="report.html", metavar="FILE")
     compare.add_argument("--no-report", action="store_true")

@@ -42,6 +42,8 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         with growing(len(models)) as callback:
             result = _compared(models, table, arguments, callback)
+    if arguments.resume and len(result.names) < len(models):
+        say(f"What is done is in {arguments.resume}: say the same again to go on.")
     for one in result.by_metric.values():
         print(one.to_markdown() if arguments.markdown else text_of(one))
     next_step = next_step_of(
@@ -101,6 +103,7 @@ def _compared(
         random_state=arguments.seed,
         n_jobs=arguments.jobs,
         verbose=verbose,
+        checkpoint_dir=arguments.resume,
         callback=callback,
         **given,
     )
