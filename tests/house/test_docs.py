@@ -75,6 +75,7 @@ PAGES = (
     "docs/missing_values.md",
     "docs/choosing_hyperparameters.md",
     "docs/gpu.md",
+    "docs/serving.md",
     "docs/extending.md",
     "docs/maths_gradient.md",
     "docs/maths_metric.md",
