@@ -68,6 +68,7 @@ SMALL = {
     },
     "plot_new_patients": {
         "MAX_ITER": 2,
+        "N_TREES": 2,
         "SHOTS": [3],
         "N_FOLDS": 2,
         "N_DRAWS": 1,
