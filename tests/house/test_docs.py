@@ -76,6 +76,7 @@ PAGES = (
     "docs/choosing_hyperparameters.md",
     "docs/gpu.md",
     "docs/serving.md",
+    "docs/reproducibility.md",
     "docs/extending.md",
     "docs/maths_gradient.md",
     "docs/maths_metric.md",
