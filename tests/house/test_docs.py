@@ -77,6 +77,7 @@ PAGES = (
     "docs/gpu.md",
     "docs/serving.md",
     "docs/reproducibility.md",
+    "docs/cost.md",
     "docs/extending.md",
     "docs/maths_gradient.md",
     "docs/maths_metric.md",
