@@ -81,6 +81,7 @@ PAGES = (
     "docs/extending.md",
     "docs/maths_gradient.md",
     "docs/maths_metric.md",
+    "docs/maths_model_based.md",
     "docs/maths_closed_form.md",
 )
 
