@@ -132,7 +132,8 @@ class DeepKernelRegressor(PredictiveStdMixin, _DeepKernelAttributes):
     Patacchiola, Turner, Crowley, O'Boyle and Storkey, "Bayesian Meta-Learning for the
     Few-Shot Setting via Deep Kernels", NeurIPS 2020.
 
-    Fortuin and Rätsch, "Meta-Learning Mean Functions for Gaussian Processes", 2019.
+    Fortuin, Strathmann and Rätsch, "Meta-Learning Mean Functions for Gaussian
+    Processes", arXiv:1901.08098, 2019.
 
     Wilson and Adams, "Gaussian Process Kernels for Pattern Discovery and
     Extrapolation", ICML 2013.
