@@ -1,4 +1,4 @@
-"""Arguments, exit codes and the three commands."""
+"""Arguments, exit codes and the four commands."""
 
 # Authors: The sklmeta developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     _add_compare(commands)
     _add_fit(commands)
     _add_predict(commands)
+    _add_explain(commands)
     return top
 
 
@@ -204,6 +205,24 @@ def _add_predict(commands: Any) -> None:
     predict.add_argument(
         "--prefix", default="", help="of the names of the columns that are written"
     )
+
+
+def _add_explain(commands: Any) -> None:
+    explain = commands.add_parser(
+        "explain",
+        help="what the model looks at in a new task",
+        description=(
+            "Permutation importance of the features for the model as adapted to the "
+            "labelled rows of new tasks, and of a mixed model its coefficients and how "
+            "much these tasks deviate."
+        ),
+    )
+    explain.add_argument("model", metavar="MODEL.skops")
+    explain.add_argument("data", help=f"{FILES}: labelled rows of new tasks")
+    _add_reading(explain)
+    explain.add_argument("--repeats", type=int, default=20, help="shuffles (20)")
+    explain.add_argument("--seed", type=int, default=0)
+    explain.add_argument("--markdown", action="store_true", help="tables as Markdown")
 
 
 def _add_data(command: argparse.ArgumentParser) -> None:
