@@ -78,6 +78,7 @@ PAGES = (
     "docs/serving.md",
     "docs/reproducibility.md",
     "docs/cost.md",
+    "docs/coming_from.md",
     "docs/extending.md",
     "docs/maths_gradient.md",
     "docs/maths_metric.md",
