@@ -17,8 +17,20 @@ ORDER = (
     "sinusoids",
     "new_patients",
     "activity",
-    "hospitals",
-    "characters",
+    "new_hospital",
+    "one_shot_characters",
+    "intents",
+    "recommendation",
+    "robot_arm",
+    "thermistors",
+    "hyperparameter_transfer",
+    "cross_domain",
+    "molecules",
+    "nested_search",
+    "own_module",
+    "new_learner",
+    "schools_pigs_sleep",
+    "task_similarity",
 )
 """The examples in the order of the gallery; those that are not named come last."""
 
