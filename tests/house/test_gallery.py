@@ -18,6 +18,14 @@ GALLERY = sorted(EXAMPLES.glob("plot_*.py"))
 
 # Settings of each example that cost time, and what the tests put in their place.
 SMALL = {
+    "plot_hyperparameter_transfer": {
+        "TABLES": ["diabetes", "iris", "wine"],
+        "N_SETS": 3,
+        "N_VALUES": 4,
+        "MAX_ITER": 2,
+        "N_STEPS": 2,
+        "N_STARTS": 1,
+    },
     "plot_task_similarity": {"MAX_ITER": 2},
     "plot_schools_pigs_sleep": {
         "STUDIES": {"sleepstudy": (["Days"], "sleepers", (18, 10, (9, 9), (9, 9, 9)))},
@@ -46,6 +54,13 @@ SMALL = {
         "N_NEW": 10,
         "MAX_ITER": 6,
         "MAX_ITER_DEFAULT": 2,
+    },
+    "plot_intents": {
+        "N_NEW": 3,
+        "MAX_ITER": 2,
+        "N_COMPONENTS": 20,
+        "SHOTS": [1, 5],
+        "N_DRAWS": 1,
     },
     "plot_new_hospital": {
         "SHOTS": [5],
