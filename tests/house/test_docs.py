@@ -84,6 +84,7 @@ PAGES = (
     "docs/maths_metric.md",
     "docs/maths_model_based.md",
     "docs/maths_closed_form.md",
+    "docs/maths_theory.md",
 )
 
 ESTIMATORS = [n for n in sklmeta.__all__ if hasattr(getattr(sklmeta, n), "get_params")]

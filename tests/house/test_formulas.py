@@ -25,6 +25,9 @@ def test_formulas_become_mathml(page):
     formulas = [block or inline for block, inline in FORMULA.findall(text)]
     assert len(formulas) > 10
     assert "$" not in FORMULA.sub("", text), "a dollar without its fellow"
+    # In a line of text these begin a list, a heading or a table.
+    inline = [formula for _, formula in FORMULA.findall(text)]
+    assert not [f for f in inline if re.search(r"\n\s*([-+*#>=|]|\d+[.)])", f)]
     # A command, or a mark of alignment, that it does not know is left as it stands.
     unknown = [f for f in formulas if re.search(r"\\|&(?!#x)", convert(f))]
     assert not unknown
