@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sklmeta.cli._counts import words_for
 from sklmeta.cli._files import DataError, File, read_file
 from sklmeta.cli._schema import Reading
 from sklmeta.cli._table import Table, make_table
@@ -59,7 +60,7 @@ def load(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
     )
     for note in table.notes:
         say(note)
-    kind = "classification" if table.classification else "regression"
+    kind = "classification" if table.classification else words_for(table.family)
     n_tasks = len(np.unique(table.task))
     say(
         f"{len(table.y):,} rows of {n_tasks:,} tasks, {table.X.shape[1]} features, "
@@ -68,6 +69,8 @@ def load(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
     options: dict[str, Any] = {"random_state": arguments.seed}
     if arguments.max_iter is not None:
         options["max_iter"] = arguments.max_iter
+    if table.family != "gaussian":
+        options |= {"family": table.family, "likelihood": table.family}
     if table.classification and arguments.own_classes:
         options["shared_classes"] = False
     return table, options

@@ -151,7 +151,8 @@ def _add_fit(commands: Any) -> None:
     _add_data(fit)
     fit.add_argument("--out", required=True, metavar="MODEL.skops")
     fit.add_argument(
-        "--model", default="auto", help="an estimator's name (default: auto, a blend)"
+        "--model",
+        help="an estimator's name (default: auto, a blend; of counts the mixed model)",
     )
     fit.add_argument(
         "--calibrate",
@@ -234,8 +235,9 @@ def _add_data(command: argparse.ArgumentParser) -> None:
     command.add_argument("--drop", nargs="+", default=[], metavar="COLUMN")
     command.add_argument(
         "--kind",
-        choices=["classification", "regression"],
-        help="default: found from the target",
+        choices=["classification", "regression", "counts", "amounts"],
+        help="of the target; counts (0, 1, 2, ...) and amounts (above 0) are predicted "
+        "on a logarithmic scale, never negative (default: found from it)",
     )
     command.add_argument(
         "--own-classes",

@@ -24,6 +24,9 @@ DEFAULTS = {True: (MIXED, "ProtoNet"), False: (MIXED, "BayesianLinear")}
 """By whether the target is a class. Each adds what the other lacks: the mixed model
 takes seconds, and what learns features is ahead where lines do not suffice."""
 
+COUNTED = (MIXED, "NeuralProcess")
+"""Of counts and amounts: those that never predict less than none."""
+
 UPDATES_PER_TASK, FEWEST_UPDATES, MOST_UPDATES = 10, 200, 1000
 """Most meta-updates of a comparison. Held-out tasks still say how many of them pay; a
 fixed number in their place spoils what starts from the mixed model. Chosen on generated
@@ -38,7 +41,8 @@ def compared(
     classification: bool, options: dict[str, Any], names: list[str] | None
 ) -> dict[str, Any]:
     """Return the models to compare: meta-learners by name, and the usual baselines."""
-    names = list(names or DEFAULTS[classification])
+    usual = COUNTED if "family" in options else DEFAULTS[classification]
+    names = list(names or usual)
     if options.get("shared_classes") is False and MIXED in names:
         names.remove(MIXED)  # has no meaning for classes that only one task knows
     found = {name: single(name, classification, options) for name in names}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import sklearn
 
@@ -31,6 +32,8 @@ def predicted(
     if meta["calibrated"] and not meta["classification"]:
         ends = predict_interval(model, X, coverage, task=task)
         found["low"], found["high"] = ends.T
+    if meta.get("family", "gaussian") != "gaussian":
+        found = {name: np.maximum(values, 0) for name, values in found.items()}
     return found
 
 

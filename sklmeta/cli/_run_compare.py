@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from sklmeta.cli._arguments import check_path, load, require, say
+from sklmeta.cli._counts import notes_on_models
 from sklmeta.cli._early import first_answer
 from sklmeta.cli._models import bounded, compared
 from sklmeta.cli._next import next_step_of
@@ -35,6 +36,8 @@ def run(arguments: argparse.Namespace) -> None:
     options = bounded(options, len(np.unique(table.task)))
     names = apart(arguments.models)
     models = compared(table.classification, options, names)
+    for note in notes_on_models(models, table.family):
+        say(note)
     if arguments.quiet:
         result = _compared(models, table, arguments)
     elif not is_live():

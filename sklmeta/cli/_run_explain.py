@@ -40,12 +40,15 @@ def run(arguments: argparse.Namespace) -> None:
         return
     n_tasks = len(np.unique(task))
     others = f" The first {MOST_TASKS} of {n_tasks} tasks." * (n_tasks > MOST_TASKS)
+    own = ", the standard deviation of tasks about it, and how much these deviate"
+    own = (
+        (own + _scale(model) if "tasks' sd" in table else ", of logits") + "." + others
+    )
     print()
     _say(
         "Coefficients of the mixed model, of columns as it sees them: numbers in "
         "standard deviations from their mean, categories as 0 or 1. What all tasks "
-        "share (± half of its 95 % interval), the standard deviation of tasks about "
-        f"it, and how much these deviate{_scale(model)}.{others}"
+        f"share (± half of its 95 % interval){own}"
     )
     print()
     print(printed(table, arguments.markdown))

@@ -15,8 +15,9 @@ import sklearn
 
 from sklmeta.calibration import calibrated, cross_calibrated
 from sklmeta.cli._arguments import check_path, load, require, say
+from sklmeta.cli._counts import notes_on_models
 from sklmeta.cli._files import DataError
-from sklmeta.cli._models import piped, single
+from sklmeta.cli._models import AUTO, MIXED, piped, single
 from sklmeta.cli._quality import quality_of
 from sklmeta.cli._store import save_model
 from sklmeta.cli._table import Table, preparation
@@ -36,7 +37,11 @@ def run(arguments: argparse.Namespace) -> None:
     options["n_jobs"] = arguments.jobs
     if not arguments.quiet:
         options["verbose"] = 1
-    model = piped(single(arguments.model, table.classification, options), preparation())
+    name = arguments.model or (AUTO if table.family == "gaussian" else MIXED)
+    estimator = single(name, table.classification, options)
+    for note in notes_on_models({name: estimator}, table.family):
+        say(note)
+    model = piped(estimator, preparation())
     bare, start = model, time.perf_counter()
     if arguments.calibrate:
         model = _fit_calibrated(model, table, arguments)
@@ -50,6 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
         "features": list(table.schema["features"]),
         "classification": table.classification,
         "calibrated": arguments.calibrate,
+        "family": table.family,
         "schema": table.schema,
     }
     save_model(model, meta, arguments.out)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sklmeta.cli._counts import KINDS, family_of, look_like_counts
 from sklmeta.cli._files import DataError, File
 from sklmeta.cli._schema import (
     MOST_CATEGORIES,
@@ -58,6 +59,7 @@ class Table(NamedTuple):
     schema: dict[str, Any]
     notes: list[str]
     time: NDArray[Any] | None = None
+    family: str = "gaussian"
 
 
 def check_columns(frame: pd.DataFrame, names: Sequence[str], path: str) -> None:
@@ -125,12 +127,13 @@ def make_table(
         if not own_classes:
             found["classes"] = [str(label) for label in np.unique(y)]
     doubted = None if features else names
+    family = "gaussian" if classification else family_of(y, names, kind, target)
     schema, about = _describe(columns, chosen, marks, doubted)
     X, _ = features_of(columns, schema)
     about += _notes_on_marks({**schema, target: found})
     kept = {"features": schema, "target": found, "na": sorted(reading.na)}
     times = None if time is None else times_of(file, time, ~missing, reading)
-    return Table(X, y, names, classification, kept, notes + about, times)
+    return Table(X, y, names, classification, kept, notes + about, times, family)
 
 
 def _chosen(
@@ -236,7 +239,7 @@ def _target(
     found = describe(column, marks)
     if found["kind"] == "unused" and found["why"] == "lists":
         raise DataError(f"Column {column.name!r} holds lists; a target is one value.")
-    if kind == "regression":
+    if kind in KINDS:
         if found["kind"] not in ("number", "bool"):
             if marks is None and np.isnan(column.numbers(PLAIN)).all():
                 shown = column.named(~column.empty)
@@ -251,8 +254,13 @@ def _target(
     numbers = numbers[~np.isnan(numbers)]
     is_class = own_classes or is_classification(numbers, kind)
     if kind is None and not own_classes and (numbers % 1 == 0).all():
-        other = "regression" if is_class else "classification"
-        taken = "classes" if is_class else "amounts"
+        counts = look_like_counts(numbers)
+        if is_class:
+            taken, other = "classes", "regression" + " or counts" * counts
+        elif counts:
+            taken, other = "counts", "regression or classification"
+        else:
+            taken, other = "amounts", "classification"
         about.append(
             f"The {len(np.unique(numbers))} whole numbers of {column.name!r} are taken "
             f"for {taken}; if they are not, say --kind {other}."
