@@ -67,5 +67,5 @@ def _block(writer, node):
 def _aligned(latex):
     """Lines with an alignment need an environment, as Sphinx's renderers give them."""
     if "\\\\" in latex and "\\begin" not in latex:
-        return f"\\begin{{aligned}}{latex}\\end{{aligned}}"
+        return f"\\begin{{split}}{latex}\\end{{split}}"
     return latex
