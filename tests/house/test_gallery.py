@@ -18,6 +18,26 @@ GALLERY = sorted(EXAMPLES.glob("plot_*.py"))
 
 # Settings of each example that cost time, and what the tests put in their place.
 SMALL = {
+    "plot_molecules": {
+        "N_MOLECULES": 400,
+        "N_ASSAYS": 2,
+        "MAX_ITER": 2,
+        "N_DRAWS": 1,
+    },
+    "plot_cross_domain": {
+        "N_OLD": 12,
+        "N_NEW": 4,
+        "N_ROWS": 15,
+        "MAX_ITER": 2,
+    },
+    "plot_activity": {
+        "MAX_ITER": 2,
+        "N_TREES": 2,
+        "N_FOLDS": 2,
+        "N_DRAWS": 1,
+        "N_ARRAYS": 8,
+        "N_LABELLED": [2],
+    },
     "plot_hyperparameter_transfer": {
         "TABLES": ["diabetes", "iris", "wine"],
         "N_SETS": 3,
