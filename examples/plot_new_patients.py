@@ -43,6 +43,7 @@ N_TREES = 100
 SHOTS = [3, 6]
 N_FOLDS = 3
 N_DRAWS = 3
+N_COPIES = 4
 N_STAND_IN = 42
 
 # %%
@@ -142,7 +143,7 @@ for old, new in folds:
     for name in chosen:
         fitted[name] = cross_calibrated(
             *(candidates("random")[name], X.iloc[old], y[old], patient[old]),
-            cv=4,
+            cv=N_COPIES,
             shots=shots,
         )
         for support in results:

@@ -107,7 +107,8 @@ SMALL = {
         "SHOTS": [3],
         "N_FOLDS": 2,
         "N_DRAWS": 1,
-        "N_STAND_IN": 40,
+        "N_COPIES": 2,
+        "N_STAND_IN": 24,
     },
     "plot_sinusoids": {
         "N_OLD": 20,
