@@ -63,11 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
         for name, value in record.items():
             print(textwrap.fill(f"{name}: {value}", 80, subsequent_indent="  "))
     if arguments.csv:
-        tables = {m: one.table() for m, one in result.by_metric.items()}
-        if len(tables) == 1:
-            result.to_csv(arguments.csv)
-        else:
-            pd.concat(tables, names=["metric"]).to_csv(arguments.csv)
+        _write_csv(result, arguments.csv)
     if not arguments.no_report:
         write_report(
             *(result, arguments.report, arguments.data, arguments.target),
@@ -75,6 +71,14 @@ def run(arguments: argparse.Namespace) -> None:
             record=record,
         )
         say(f"Report: {arguments.report}")
+
+
+def _write_csv(result: Comparison, path: str) -> None:
+    tables = {metric: one.table() for metric, one in result.by_metric.items()}
+    if len(tables) == 1:
+        result.to_csv(path)
+    else:
+        pd.concat(tables, names=["metric"]).to_csv(path)
 
 
 def apart(words: list[str] | None) -> list[str] | None:
