@@ -54,13 +54,13 @@ def copy_pages():
 
 
 def _turn_links(app, docname, source):
-    source[0] = turned(source[0], DOCS / f"{docname}.md")
+    here = DOCS / f"{docname}.md"
+    if here.exists():
+        source[0] = turned(source[0], here)
 
 
 def turned(text, here):
     """The text of a page, with links that lead to the pages of the site."""
-    if not here.exists():
-        return text
     written_at = ROOT / here.relative_to(COPIES) if COPIES in here.parents else here
     pages = {*outside_pages()}
 

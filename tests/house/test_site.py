@@ -125,8 +125,6 @@ def test_every_page_is_in_one_toctree(extension):
 def test_links_of_copied_pages_fit_where_they_are_copied_to(extension):
     repository = extension("repository_pages")
     copy = repository.COPIES / "benchmarks" / "README.md"
-    if not copy.exists():
-        repository.copy_pages()
     text = (
         "[a](../docs/speed.md#gpu) [b](results) [c](results/memory.md) "
         "[d](https://x.y) [e](../examples/) [f](../examples/plot_new_learner.py) "
