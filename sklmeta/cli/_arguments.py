@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sklmeta.cli._counts import words_for
+from sklmeta.cli._counts import few_rows, words_for
 from sklmeta.cli._files import DataError, File, read_file
 from sklmeta.cli._schema import Reading
 from sklmeta.cli._table import Table, make_table
@@ -71,6 +71,9 @@ def load(arguments: argparse.Namespace) -> tuple[Table, dict[str, Any]]:
         options["max_iter"] = arguments.max_iter
     if table.family != "gaussian":
         options |= {"family": table.family, "likelihood": table.family}
+        if few_rows(table.task, table.X.shape[1]):
+            say("Tasks have too few rows for slopes of their own: they have levels.")
+            options["random_slopes"] = "none"
     if table.classification and arguments.own_classes:
         options["shared_classes"] = False
     return table, options

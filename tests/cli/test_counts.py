@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from sklmeta.cli import main
-from sklmeta.cli._counts import family_of, look_like_counts
+from sklmeta.cli._counts import family_of, few_rows, look_like_counts
 from sklmeta.cli._store import load_model
 from sklmeta.evaluation.containers import inner_estimator
 
@@ -47,7 +47,7 @@ def test_counts_are_found_and_fitted_as_such(frame, capsys):
     assert "counts (negative binomial) of 'visits'" in told
     model = inner_estimator(load_model("m.skops")[0])
     assert type(model).__name__ == "MixedModelRegressor"
-    assert model.family == "negative_binomial"
+    assert (model.family, model.random_slopes) == ("negative_binomial", "all")
     found = predictions().prediction
     assert (found >= 0).all() and found.iloc[0] > found.iloc[-1]
 
@@ -125,3 +125,13 @@ def test_events_that_know_nothing_of_each_other_are_poisson():
     even, spread = rng.poisson(mean), rng.poisson(mean * rng.gamma(1, 1, len(task)))
     assert family_of(even.astype(float), task, "counts", "y") == "poisson"
     assert family_of(spread.astype(float), task, "counts", "y") == "negative_binomial"
+
+
+def test_short_tasks_have_levels_of_their_own_and_no_slopes(frame, capsys):
+    assert few_rows(np.arange(10).repeat(4), 4)
+    assert not few_rows(np.arange(10).repeat(20), 2)
+    short = frame[frame.store > 0].groupby("store").head(3)
+    short.assign(sun=4 - short.rain**0.5).to_csv("old.csv", index=False)
+    assert main([*FIT, "--kind", "counts"]) == 0
+    assert "too few rows for slopes of their own" in capsys.readouterr().err
+    assert inner_estimator(load_model("m.skops")[0]).random_slopes == "none"
