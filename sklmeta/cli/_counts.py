@@ -104,5 +104,5 @@ def notes_on_models(models: Mapping[str, Any], family: str) -> list[str]:
         return []
     what = "amounts" if family == "gamma" else "counts"
     names = ", ".join(name for name in models if name in without)
-    note = f"Without a distribution of {what}, and 0 where it would be less: {names}."
-    return [note]
+    note = f"Without a distribution of {what}: {names}. Where they say less than 0,"
+    return [f"{note} `sklmeta predict` writes 0."]

@@ -43,6 +43,8 @@ def predict_in_pieces(
             "those to predict, which have no target, and writes another: give both, "
             "DATA.parquet and --out FILE.parquet, and no --support."
         )
+    if arguments.rows < 1:
+        raise DataError(f"--rows is 1 or more; got {arguments.rows}.")
     if "schema" not in meta:
         raise DataError(f"{arguments.model} is too old for --in-pieces: fit it anew.")
     names = parquet_of(path).schema_arrow.names

@@ -75,7 +75,7 @@ def test_counts_are_compared_by_models_of_counts(frame, capsys):
     assert main(["compare", "old.csv", *NAMES, *flags, "--no-report"]) == 0
     printed = capsys.readouterr()
     assert "\nNeuralProcess " in printed.out and "BayesianLinear" not in printed.out
-    assert "Without a distribution of counts, and 0" in printed.err
+    assert "Without a distribution of counts: own ridge, " in printed.err
     flags = [*flags, "--models", "mixed model", "--kind", "counts", "--no-report"]
     assert main(["compare", "old.csv", *NAMES, *flags]) == 0
     assert "--kind counts" in " ".join(capsys.readouterr().out.split())

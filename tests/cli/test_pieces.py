@@ -91,6 +91,7 @@ def test_a_file_that_is_not_sorted_is_refused_and_nothing_left(frame, capsys):
         (["none.parquet", "--out", "out.parquet"], "no file none.parquet"),
         (["fit.parquet", "--out", "out.csv"], "writes another"),
         (["fit.parquet", "--out", "out.parquet"], "no row to predict"),
+        (["fit.parquet", "--out", "out.parquet", "--rows", "0"], "--rows is 1 or more"),
     ],
 )
 def test_what_in_pieces_needs(frame, capsys, arguments, message):
