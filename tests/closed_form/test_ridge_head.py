@@ -19,8 +19,9 @@ from slow_references import (
 from torch import Tensor
 from torch.nn import functional as F
 
-from sklmeta import RidgeHeadClassifier
+from sklmeta import RidgeHeadClassifier, RidgeHeadRegressor
 from sklmeta.closed_form.ridge_head_learner import RidgeHeadLearner
+from sklmeta.datasets import make_sinusoids
 from sklmeta.episodes.rows import Episodes, Rows
 from sklmeta.learners.encoders import MLP
 from sklmeta.learners.learner import TaskSpec
@@ -242,6 +243,20 @@ def test_newton_steps_converge_from_far_away():
     )
     (slope,) = torch.autograd.grad(objective, shift)
     assert slope.abs().max() < 1e-8
+
+
+def test_what_a_mixed_model_cannot_see_is_learned_from_there():
+    # Lines through waves are as good as nothing, so that the penalty begins far too
+    # high; the scale of the encoder's features has to come down to it in time.
+    X, y, task = make_sinusoids(340, n_rows=20, random_state=0)
+    new, few = task >= 300, np.tile(np.arange(20) < 10, 40)
+    est = RidgeHeadRegressor(
+        max_iter=1000, n_shots=10, early_stopping=False, random_state=0
+    )
+    est.fit(X[~new], y[~new], task=task[~new])
+    X, y, task = X[new], y[new], task[new]
+    found = est.adapt(X[few], y[few], task=task[few]).predict(X[~few], task=task[~few])
+    assert np.mean((found - y[~few]) ** 2) < 0.1 * y.var()
 
 
 def test_raw_images_are_left_to_the_encoder():
