@@ -20,7 +20,7 @@ from sklmeta.data.validation import check_tasks
 from sklmeta.estimator.base import AdaptableEstimator
 from sklmeta.estimator.calibrating import Evidence, possible_shots
 from sklmeta.evaluation.containers import inner_estimator, rebuilt
-from sklmeta.evaluation.shots import SHOTS, check_count
+from sklmeta.evaluation.shots import SHOTS, check_count, check_support
 from sklmeta.model_selection.validation import make_folds
 
 
@@ -33,6 +33,7 @@ def cross_calibrated(
     cv: Any = None,
     shots: int | Sequence[int] = SHOTS,
     n_draws: int = 5,
+    support: Any = "random",
     n_jobs: int | None = None,
     random_state: Any = 0,
 ) -> Any:
@@ -72,6 +73,9 @@ def cross_calibrated(
 
     n_draws : int, default=5
         Supports drawn per task.
+
+    support : "random", "stratified", "first" or splitter, default="random"
+        How they are chosen, which has to be as in use. See `FewShotScorer`.
 
     n_jobs : int or None, default=None
         Folds fitted at the same time, by joblib.
@@ -126,10 +130,12 @@ def cross_calibrated(
     options = {
         "shots": possible_shots(shots, codes, own=kind_of(inner) == TaskKind.OWN),
         "n_draws": n_draws,
+        "support": support,
         "random_state": random_state,
         "tell": False,  # that is done for all folds at once
     }
     check_count("n_draws", n_draws, 1)
+    check_support(support)
     folds = make_folds(model, cv, X, targets, codes, labels)
     with sklearn.config_context(enable_metadata_routing=True):
         found = Parallel(n_jobs=n_jobs)(
@@ -138,7 +144,7 @@ def cross_calibrated(
         evidence = _pool(found)
         fitted = clone(model).fit(X, targets, task=labels[codes])
 
-    def calibrate(estimator: AdaptableEstimator, support: Any) -> Any:
+    def calibrate(estimator: AdaptableEstimator, rows: Any) -> Any:
         estimator._calibrate_from(evidence)
         return estimator
 

@@ -30,6 +30,7 @@ def calibrated(
     *,
     shots: int | Sequence[int] = SHOTS,
     n_draws: int = 5,
+    support: Any = "random",
     random_state: Any = 0,
 ) -> Any:
     """Return a copy of a fitted model that is calibrated; leave `model` alone.
@@ -56,6 +57,9 @@ def calibrated(
 
     n_draws : int, default=5
         Supports drawn per task.
+
+    support : "random", "stratified", "first" or splitter, default="random"
+        How they are chosen, which has to be as in use. See `FewShotScorer`.
 
     random_state : int, RandomState instance or None, default=0
         Seed of the draws; None means 0.
@@ -85,13 +89,14 @@ def calibrated(
     (15, 2)
     """
 
-    def change(estimator: AdaptableEstimator, support: Any) -> Any:
+    def change(estimator: AdaptableEstimator, rows: Any) -> Any:
         return estimator.calibrate(
-            support.X,
-            support.y,
-            support.task,
+            rows.X,
+            rows.y,
+            rows.task,
             shots=shots,
             n_draws=n_draws,
+            support=support,
             random_state=random_state,
         )
 

@@ -59,6 +59,7 @@ class CalibrationMixin:
         *,
         shots: int | Sequence[int] = SHOTS,
         n_draws: int = 5,
+        support: Any = "random",
         random_state: Any = 0,
     ) -> Any:
         """Learn how far predictions can be trusted, from tasks that `fit` has not seen.
@@ -88,6 +89,11 @@ class CalibrationMixin:
         n_draws : int, default=5
             Supports drawn per task.
 
+        support : "random", "stratified", "first" or splitter, default="random"
+            How they are chosen, which has to be as in use: intervals for a task of
+            which the first rows will be known are calibrated with "first". See
+            `FewShotScorer`.
+
         random_state : int, RandomState instance or None, default=0
             Seed of the draws; None means 0.
 
@@ -108,6 +114,7 @@ class CalibrationMixin:
             *(X, y, task),
             shots=possible_shots(shots, codes, own=own),
             n_draws=n_draws,
+            support=support,
             random_state=random_state,
         )
         self._calibrate_from(evidence)
@@ -125,6 +132,7 @@ class CalibrationMixin:
         shots: Sequence[int],
         n_draws: int,
         random_state: Any,
+        support: Any = "random",
         tell: bool = True,
     ) -> Evidence:
         """Judge uncalibrated predictions of unseen tasks, by number of support rows.
@@ -149,6 +157,7 @@ class CalibrationMixin:
                 labels[codes],
                 shots=k,
                 n_draws=n_draws,
+                support=support,
                 random_state=random_state,
                 tell=tell and not evidence,
             )

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklmeta import (
     BayesianLinearRegressor,
+    MixedModelRegressor,
     NearestCentroidBaseline,
     PerTask,
     Pooled,
@@ -189,3 +190,32 @@ def test_mistakes_are_told_before_anything_is_fitted(linear, monkeypatch):
         cross_calibrated(own, X, y > 0, task, shots=0)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         cross_calibrated(PerTask(Ridge()), X, y[1:], task)
+
+
+def wandering_tasks(n_tasks, seed):
+    """Random walks: what comes is the further from the first rows the later it is."""
+    rng = np.random.default_rng(seed)
+    y = rng.normal(size=(n_tasks, 15)).cumsum(axis=1).ravel()
+    task = np.repeat(np.arange(n_tasks) + 1000 * seed, 15)
+    return np.zeros((len(y), 1)), y, task
+
+
+@pytest.mark.parametrize("how", ["calibrated", "cross_calibrated"])
+def test_supports_are_chosen_as_in_use(how):
+    old, held, new = (wandering_tasks(200, seed) for seed in (1, 2, 3))
+    model = MixedModelRegressor()
+
+    def covered(**support):
+        given = {"shots": 3, "n_draws": 1, **support}
+        if how == "calibrated":
+            found = calibrated(model.fit(*old), *held, **given)
+        else:
+            found = cross_calibrated(model, *old, cv=3, **given)
+        X, y, task = new
+        few = np.tile(np.arange(15) < 3, 200)
+        found.adapt(X[few], y[few], task=task[few])
+        low, high = found.predict_interval(X[~few], task=task[~few]).T
+        return np.mean((low <= y[~few]) & (y[~few] <= high))
+
+    assert covered(support="first") == pytest.approx(0.9, abs=0.03)
+    assert covered() < 0.8
