@@ -170,8 +170,8 @@ print(intervals.round(2))
 # bend after three months, where they were assessed the second time: a habit of this
 # study, learned with the rest. Right, all patients: how wide intervals are, and how
 # much they cover. An arrow goes from visits drawn at random, as they were calibrated,
-# to the first ones, of which nothing was promised; ``cross_calibrated(support="first")``
-# is for those.
+# to the first ones, of which nothing was promised; for those there is
+# ``cross_calibrated(support="first")``.
 
 looks = {
     "learned shapes": ("tab:blue", "o"),
