@@ -91,7 +91,7 @@ def make_source(
     if data.one_table:
         options = _one_table_options(data, options)
     sampler = _sampler(data, options)
-    _check_usable(data, sampler)
+    _check_usable(data, sampler, options.support)
     x_scaling, y_scaling = scalings
     X = row_table(data.X, device, torch.float32, x_scaling)
     if data.class_index is None:
@@ -148,9 +148,13 @@ def _one_table_options(data: Table, options: EpisodeOptions) -> EpisodeOptions:
     return options._replace(n_shots=(min(low, high), high), meta_batch_size=batch)
 
 
-def _check_usable(data: Table, sampler: EpisodeSampler) -> None:
+def _check_usable(data: Table, sampler: EpisodeSampler, support: Any) -> None:
     n_tasks, n_usable = len(data.labels), len(sampler.usable)
     reason = "one row" if data.kind != TaskKind.OWN else "one row, or no class with two"
+    if data.is_support is not None:
+        reason += ", or none in the support or in the query"
+    elif not isinstance(support, str):
+        reason += f", or no split by {support}"
     if n_usable < min(n_tasks, 2):
         raise ValueError(
             f"Only {n_usable} of {n_tasks} tasks can be learned from, and at least two "

@@ -81,6 +81,26 @@ def test_one_row_tasks_are_counted_in_one_warning(regression_tasks):
     assert caught[0].filename == __file__
 
 
+def test_tasks_that_a_splitter_passes_over_are_counted(regression_tasks):
+    class HalfOfLargeTasks:
+        def get_n_splits(self):
+            return 1
+
+        def split(self, X, y=None):
+            half = np.arange(len(X)) < len(X) // 2
+            if len(X) > 2:
+                yield np.flatnonzero(half), np.flatnonzero(~half)
+
+        def __repr__(self):
+            return "HalfOfLargeTasks()"
+
+    X, y, task = regression_tasks
+    small = task.copy()
+    small[:2] = 100
+    with pytest.warns(UserWarning, match=r"1 of 31 .* no split by HalfOfLargeTasks"):
+        regressor(support=HalfOfLargeTasks()).fit(X, y, task=small)
+
+
 def test_too_few_usable_tasks(regression_tasks):
     X, y, _ = regression_tasks
     task = np.arange(len(X))
