@@ -36,6 +36,7 @@ SHOTS = [1, 5]
 N_DRAWS = 2
 N_PAIRS = 200
 IMAGE_SIZE = 20
+DATA_HOME = None  # the folder of the data; None: as `fetch_omniglot` looks for it
 rng = np.random.default_rng(0)
 
 # %%
@@ -47,7 +48,8 @@ rng = np.random.default_rng(0)
 # few to learn from what makes two drawings the same.)
 
 try:
-    how = {"image_size": IMAGE_SIZE, "download_if_missing": False}
+    how = {"image_size": IMAGE_SIZE, "data_home": DATA_HOME}
+    how |= {"download_if_missing": False}
     old, new = (fetch_omniglot(subset=s, **how) for s in ("background", "evaluation"))
     X_old, y_old, alphabet_old = old.data, old.target, old.task
     X_new, y_new, alphabet_new = new.data, new.target, new.task

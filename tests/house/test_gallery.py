@@ -64,6 +64,7 @@ SMALL = {
         "N_JOBS": 1,
     },
     "plot_one_shot_characters": {
+        "DATA_HOME": "nowhere",  # reading thirty thousand drawings takes a while
         "MAX_ITER": 2,
         "SHOTS": [1],
         "N_DRAWS": 1,
