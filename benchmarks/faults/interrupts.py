@@ -83,6 +83,8 @@ def interrupted(est: Any, data: Any, after: float) -> str:
 
 def main() -> None:
     n_interrupts = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    # A shell starts what runs in its background with the signal ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     rng = random.Random(0)
     old = make_sinusoids(12, n_rows=20, random_state=0)
     new = make_sinusoids(12, n_rows=20, random_state=1)
