@@ -26,9 +26,7 @@ from sklmeta.comparing import Comparison, compare
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the table and the verdict, and write the report."""
-    if not arguments.no_report:
-        require("matplotlib", "The report's pictures need matplotlib (or --no-report)")
-        check_path(arguments.report)
+    _check_outputs(arguments)
     table, options = load(arguments)
     if arguments.support is None:
         arguments.support = "first" if arguments.time else "random"
@@ -71,6 +69,15 @@ def run(arguments: argparse.Namespace) -> None:
             record=record,
         )
         say(f"Report: {arguments.report}")
+
+
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    """Whether all can be written, before the hours of work."""
+    if not arguments.no_report:
+        require("matplotlib", "The report's pictures need matplotlib (or --no-report)")
+        check_path(arguments.report)
+    if arguments.csv:
+        check_path(arguments.csv)
 
 
 def _write_csv(result: Comparison, path: str) -> None:

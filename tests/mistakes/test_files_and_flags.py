@@ -62,6 +62,11 @@ DATA = {
     "no targets": (["compare", "blank.csv"], "sales"),
     "no such column": (["compare", "sales.csv", "--target", "profit"], "profit"),
     "no such feature": (["compare", "sales.csv", "--features", "cost"], "cost"),
+    "a table into no folder": (["compare", "sales.csv", "--csv", "no/t.csv"], "folder"),
+    "a report into no folder": (
+        ["compare", "sales.csv", "--report", "no/r.html"],
+        "folder",
+    ),
     "no such model": (["compare", "sales.csv", "--models", "XGBoost"], "XGBoost"),
 }
 
