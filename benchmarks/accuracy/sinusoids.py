@@ -69,7 +69,7 @@ def models(seed: int) -> dict[str, Any]:
     built = {
         "Bayesian linear": BayesianLinearRegressor(),
         "ridge head": RidgeHeadRegressor(
-            n_shots=10, meta_batch_size=16, max_iter=30_000
+            n_shots=10, meta_batch_size=16, max_iter=30_000, early_stopping=False
         ),
         "deep kernel, RBF": DeepKernelRegressor(),
         "deep kernel, linear + constant": DeepKernelRegressor(kernel="linear+constant"),
